@@ -1,0 +1,31 @@
+# Every target sets itself up on a fresh machine: Python >= 3.11, make; Java 17 and Maven for the real broker.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+
+.DEFAULT_GOAL := run
+.PHONY: setup run test lint bench chaos soak clean
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml $(wildcard starters/*/pyproject.toml)
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "kafkaboot needs Python >= 3.11, this is " + sys.version.split()[0])'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --editable . --group dev
+	touch $@
+
+run: setup          ## the sample application on a broker of its own: orders flow until Ctrl-C
+	$(BIN)/kafkaboot run --profile dev
+
+test: setup lint    ## everything that must hold before a change lands
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,0 +1,186 @@
+"""All that the house asks of Kafka. `client/confluent` and `client/memory` fulfil it; the contract suite tests both.
+
+A consumer belongs to one thread: every method is called from it, and the rebalance listener is called back on
+it, inside `poll_chunk`, `close` or `unsubscribe` and nowhere else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from kafkaboot.errors import ClientError
+    from kafkaboot.message import Headers, RawRecord
+
+
+class TP(NamedTuple):
+    """A topic and one of its partitions."""
+
+    topic: str
+    partition: int
+
+
+class Committed(NamedTuple):
+    """A group's position on one partition: the next offset to read, and what the commit said beside it."""
+
+    offset: int | None
+    metadata: str = ""
+
+
+class RebalanceListener(Protocol):
+    """Called on the consumer's own thread."""
+
+    def assigned(self, partitions: Sequence[TP]) -> Mapping[TP, int]:
+        """New partitions. Answers the offset to start from for each; one that is left out starts by the group's rule."""
+
+    def revoked(self, partitions: Sequence[TP]) -> None:
+        """These partitions go to another member when this returns: commit now or never."""
+
+    def lost(self, partitions: Sequence[TP]) -> None:
+        """These partitions already belong to another member: a commit would be refused."""
+
+
+class ConsumerPort(Protocol):
+    """One member of one group."""
+
+    def subscribe(self, topics: Sequence[str], listener: RebalanceListener) -> None:
+        """Join the group; a topic beginning with `^` is a pattern."""
+
+    def poll_chunk(self, limit: int, timeout: float) -> list[RawRecord]:
+        """Up to `limit` records, at once when there are any, else after `timeout` seconds an empty list.
+
+        Raises:
+            ClientError: A subscription's own error (unknown topic, permission). `fatal` ones end the consumer.
+        """
+
+    def commit(self, offsets: Mapping[TP, Committed], done: Callable[[ClientError | None], None] | None) -> None:
+        """Commit. With `done` it returns at once and `done` is called back on this thread from a later call;
+        without, it waits for the answer.
+
+        Raises:
+            ClientError: Refused or unanswered, when waited for.
+        """
+
+    def committed(self, partitions: Sequence[TP], timeout: float) -> dict[TP, Committed]:
+        """What the group has committed; `offset` is `None` where it has not.
+
+        Raises:
+            ClientError: Unanswered within `timeout` seconds.
+        """
+
+    def seek(self, partition: TP, offset: int) -> None:
+        """Read on from `offset`. Records polled earlier from that partition are not given out again by this call."""
+
+    def pause(self, partitions: Sequence[TP]) -> None:
+        """Stop giving out records of these partitions."""
+
+    def resume(self, partitions: Sequence[TP]) -> None:
+        """Give them out again."""
+
+    def high_watermarks(self) -> dict[TP, int]:
+        """The last known end offset of each assigned partition, from memory, without asking the broker."""
+
+    def close(self, timeout: float) -> None:
+        """Leave the group. The listener's `revoked` is called first for what is still assigned."""
+
+
+class Delivered(NamedTuple):
+    """Where a published record stands."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int | None
+
+
+
+
+class ProducerPort(Protocol):
+    """One connection that writes. Any thread may call it."""
+
+    def produce(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None,
+        headers: Headers | None,
+        partition: int,
+        on_delivery: Callable[[object | None, RawRecord], None] | None,
+        timestamp: int = 0,
+    ) -> None:
+        """Hand over one record; partition -1 lets the partitioner choose.
+
+        The callback's first argument is the client's own error object, or `None`: translating it costs more than
+        delivering, so that `translate` is called on failure only.
+
+        Raises:
+            BufferError: The buffer is full: call again when some deliveries are done.
+            ClientError: Refused at once, for example because the record is too large.
+        """
+
+    def translate(self, error: object) -> ClientError:
+        """The error object of a delivery callback, in the house's own words."""
+
+    def flush(self, timeout: float) -> int:
+        """Wait for what was handed over; answers how many are still undelivered."""
+
+    def close(self, timeout: float) -> int:
+        """Flush and stop; answers how many are given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicInfo:
+    """A topic as the cluster knows it: `(leader known?)` by partition, and its configuration where asked for."""
+
+    name: str
+    partitions: int
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """A topic to be created. `-1` leaves the count or the replication to the broker's default."""
+
+    name: str
+    partitions: int = -1
+    replication: int = -1
+    config: dict[str, str] = field(default_factory=dict)
+
+
+class AdminPort(Protocol):
+    """What is asked of the cluster beside reading and writing. Every call raises `ClientError`."""
+
+    def topics(self, timeout: float) -> dict[str, TopicInfo]:
+        """All topics by name.
+
+        Raises:
+            BrokerUnreachableError: No broker answered within `timeout` seconds.
+        """
+
+    def create_topics(self, specs: Sequence[TopicSpec], timeout: float) -> None:
+        """Create; one that exists already is left as it is."""
+
+    def end_offsets(self, partitions: Sequence[TP], timeout: float) -> dict[TP, int]:
+        """The high watermark of each partition."""
+
+    def group_offsets(self, group: str, timeout: float) -> dict[TP, Committed]:
+        """What the group has committed on every partition."""
+
+    def close(self) -> None:
+        """Drop the connection."""
+
+
+class ClientFactory(Protocol):
+    """Makes clients from the application's settings; each carries the same security settings."""
+
+    def consumer(self, group: str, overrides: Mapping[str, object]) -> ConsumerPort:
+        """A member for `group`; `overrides` are librdkafka properties of this consumer only."""
+
+    def producer(self, overrides: Mapping[str, object]) -> ProducerPort:
+        """A producer; `overrides` are librdkafka properties of this producer only."""
+
+    def admin(self) -> AdminPort:
+        """An admin client."""

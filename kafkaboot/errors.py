@@ -1,0 +1,104 @@
+"""One tree of errors. Each says what happened, where, what became of the record, and what to do next."""
+
+from __future__ import annotations
+
+
+class KafkabootError(Exception):
+    """The root of everything that kafkaboot raises.
+
+    Args:
+        what: What happened, in one sentence.
+        where: A file and line, or a topic, partition and offset.
+        fate: What became of the record, where there is one.
+        todo: What the reader can do about it.
+
+    `retriable` says whether the same call may succeed later without anybody changing anything.
+    """
+
+    retriable: bool = False
+
+    def __init__(self, what: str, *, where: str = "", fate: str = "", todo: str = "") -> None:
+        self.what, self.where, self.fate, self.todo = what, where, fate, todo
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        head = f"{self.where}: {self.what}" if self.where else self.what
+        return "\n  ".join(part for part in (head, self.fate, self.todo and f"To do: {self.todo}") if part)
+
+
+class ConfigurationError(KafkabootError):
+    """The configuration cannot be used; `kafkaboot run` ends with exit code 3."""
+
+
+class DeclarationError(KafkabootError):
+    """A decorated object cannot mean what it says: a handler that cannot be wired, an id used twice."""
+
+
+class WiringError(KafkabootError):
+    """The graph of components has a hole, a choice or a circle in it; the path is drawn in the text."""
+
+
+class ClientError(KafkabootError):
+    """Kafka, or the way to it, answered with an error.
+
+    Args:
+        what: What happened.
+        code: Kafka's or librdkafka's name of the error, for example `TOPIC_AUTHORIZATION_FAILED`.
+        retriable: Whether the same call may succeed later.
+        fatal: Whether the client that raised it must be thrown away.
+        where: See `KafkabootError`.
+        fate: See `KafkabootError`.
+        todo: See `KafkabootError`.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        code: str = "",
+        retriable: bool = False,
+        fatal: bool = False,
+        where: str = "",
+        fate: str = "",
+        todo: str = "",
+    ) -> None:
+        super().__init__(what, where=where, fate=fate, todo=todo)
+        self.code, self.retriable, self.fatal = code, retriable, fatal
+
+
+class BrokerUnreachableError(ClientError):
+    """No broker answered; `kafkaboot run` ends with exit code 4."""
+
+
+class PublishError(ClientError):
+    """A record was not delivered."""
+
+
+class BatchPublishError(PublishError):
+    """Some records of a batch were not delivered.
+
+    Attributes:
+        failed: `(index, error)` for each payload that was not delivered; all the others were.
+        receipts: One `Receipt` for each payload that was delivered, `None` where it was not.
+    """
+
+    def __init__(self, what: str, *, failed: list[tuple[int, Exception]], receipts: list[object | None]) -> None:
+        super().__init__(what, todo="publish the failed payloads again; the others are delivered")
+        self.failed, self.receipts = failed, receipts
+
+
+class UndecodableError(KafkabootError):
+    """A record's bytes are not what its handler's annotation asks for. The same bytes never decode later."""
+
+
+class BatchFailed(KafkabootError):  # noqa: N818 - a signal, named as a handler reads it
+    """Raised by a batch handler to say which record failed: those before it are settled, it is tried again alone.
+
+    Args:
+        index: The failed record's place in the list that the handler was given.
+        cause: What went wrong with it.
+    """
+
+    def __init__(self, index: int, cause: BaseException) -> None:
+        super().__init__(f"record {index} of the batch failed: {cause!r}")
+        self.index, self.cause = index, cause
