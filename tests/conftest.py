@@ -1,0 +1,54 @@
+"""The real Kafka that tests share, and topics of their own on it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+
+from kafkaboot.dev.broker import NotInstalledError
+from kafkaboot.dev.local import LocalKafka
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "kafka" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.real_kafka)
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[LocalKafka]:
+    """An Apache Kafka of this session's own; its `bootstrap_servers` is the address."""
+    broker = LocalKafka()
+    try:
+        broker.start()
+    except NotInstalledError as error:
+        if os.environ.get("CI"):
+            pytest.fail(f"CI must test against a real Kafka: {error}")
+        pytest.skip(f"no real Kafka on this machine: {error}")
+    with broker:
+        yield broker
+
+
+@pytest.fixture
+def topic(kafka: LocalKafka, request: pytest.FixtureRequest) -> Callable[..., str]:
+    """A factory of topics that no other test uses: `topic(partitions=3, **{"retention.ms": "1000"})`."""
+    from confluent_kafka.admin import AdminClient, NewTopic
+
+    test = re.sub(r"[^a-zA-Z0-9]+", "-", request.node.name)[:60].strip("-")
+    number = itertools.count(1)
+
+    def create(partitions: int = 1, **config: str) -> str:
+        name = f"{test}-{next(number)}-{uuid.uuid4().hex[:8]}"
+        admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+        admin.create_topics([NewTopic(name, partitions, 1, config=config)])[name].result(30)
+        return name
+
+    return create
