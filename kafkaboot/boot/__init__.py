@@ -1,0 +1,1 @@
+"""What puts an application together: container, auto-configuration, lifecycle, the answer to a failed start."""
