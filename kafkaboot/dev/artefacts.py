@@ -67,7 +67,8 @@ def class_path() -> str:
         if not any(libs.glob("kafka_*.jar")):
             raise NotInstalledError(
                 f"KAFKA_HOME is {home}, and there is no Apache Kafka in its libs/",
-                todo="let KAFKA_HOME name the folder of an unpacked Kafka 4 (with bin/ and libs/), or unset it to let Maven resolve one",
+                todo="let KAFKA_HOME name the folder of an unpacked Kafka 4 (with bin/ and libs/), "
+                "or unset it to let Maven resolve one",
             )
         return str(libs / "*")
     return str(_cached() / "*")

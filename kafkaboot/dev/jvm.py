@@ -7,14 +7,14 @@ import subprocess
 import sys
 import time
 import uuid
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kafkaboot.dev import watchdog
 from kafkaboot.dev.broker import BrokerStartError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 TERMINATE, KILL = watchdog.TERMINATE, watchdog.KILL
 
@@ -115,7 +115,7 @@ def has_controller(bootstrap_servers: str, timeout: float) -> bool:
     from confluent_kafka import KafkaException
     from confluent_kafka.admin import AdminClient
 
-    silent = {"log_level": 0, "error_cb": lambda _: None}
+    silent: dict[str, Any] = {"log_level": 0, "error_cb": lambda _: None}
     client = AdminClient({"bootstrap.servers": bootstrap_servers, "socket.timeout.ms": int(timeout * 1000), **silent})
     until = time.monotonic() + timeout
     while time.monotonic() < until:

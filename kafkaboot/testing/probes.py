@@ -76,6 +76,6 @@ async def eventually_async(
             wait.seen = error
         else:
             if result:
-                return result  # type: ignore[return-value]
+                return result
             wait.seen = result
         await asyncio.sleep(wait.next_pause())

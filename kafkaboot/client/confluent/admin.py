@@ -1,0 +1,138 @@
+"""What is asked of the cluster beside reading and writing, on confluent-kafka's admin client."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
+
+from kafkaboot.client.confluent.translate import client_error, mismatch_in
+from kafkaboot.client.ports import TP, Committed, TopicInfo
+from kafkaboot.errors import BrokerUnreachableError, ClientError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from concurrent.futures import Future
+
+    from kafkaboot.client.ports import TopicSpec
+
+T = TypeVar("T")
+
+_CAUSES_KEPT = 20
+_AWAY = frozenset({"_TRANSPORT", "_TIMED_OUT", "_ALL_BROKERS_DOWN", "REQUEST_TIMED_OUT"})
+_TELLING = frozenset({"_AUTHENTICATION", "_SSL", "_RESOLVE"})
+
+
+class ConfluentAdmin:
+    """`AdminPort`. Any thread may call it; each call waits for its answer.
+
+    The client is held for as long as this object lives: one that is garbage-collected destroys the futures of what
+    was asked of it.
+    """
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        # librdkafka tells why a broker cannot be reached only beside the call that waits for it.
+        self._causes: deque[KafkaError] = deque(maxlen=_CAUSES_KEPT)
+        self._servers = str(config.get("bootstrap.servers", ""))
+        heard: dict[str, Any] = {**config, "error_cb": self._causes.append}
+        self._client: AdminClient | None = AdminClient(heard)
+
+    def topics(self, timeout: float) -> dict[str, TopicInfo]:
+        """All topics by name, internal ones too."""
+        self._causes.clear()
+        try:
+            found = self._open().list_topics(timeout=timeout)
+        except KafkaException as error:
+            raise self._explained(error, "the list of topics") from error
+        return {
+            name: TopicInfo(name, len(topic.partitions), topic.error.name() if topic.error else "")
+            for name, topic in found.topics.items()
+        }
+
+    def create_topics(self, specs: Sequence[TopicSpec], timeout: float) -> None:
+        """Create; one that exists already is left as it is."""
+        if not specs:
+            return
+        asked = [NewTopic(spec.name, spec.partitions, spec.replication, config=spec.config) for spec in specs]
+        futures = self._ask("create_topics", asked, timeout, "the creation of topics")
+        until = time.monotonic() + timeout
+        for name, future in futures.items():
+            try:
+                self._answer(future, until, f"creating topic {name}")
+            except ClientError as error:
+                if error.code != "TOPIC_ALREADY_EXISTS":
+                    raise
+
+    def end_offsets(self, partitions: Sequence[TP], timeout: float) -> dict[TP, int]:
+        """The high watermark of each partition."""
+        if not partitions:
+            return {}
+        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        asked = {TopicPartition(topic, partition): latest for topic, partition in partitions}
+        futures = self._ask("list_offsets", asked, timeout, "end offsets")
+        until = time.monotonic() + timeout
+        return {
+            TP(at.topic, at.partition): self._answer(future, until, f"end offset of {at.topic}[{at.partition}]").offset
+            for at, future in futures.items()
+        }
+
+    def group_offsets(self, group: str, timeout: float) -> dict[TP, Committed]:
+        """What the group has committed on every partition; empty for a group that nobody knows."""
+        asked = [ConsumerGroupTopicPartitions(group)]
+        futures = self._ask("list_consumer_group_offsets", asked, timeout, f"offsets of group {group}")
+        answer = self._answer(futures[group], time.monotonic() + timeout, f"offsets of group {group}")
+        found: dict[TP, Committed] = {}
+        for at in answer.topic_partitions or ():
+            where = f"offset of group {group} on {at.topic}[{at.partition}]"
+            if at.error is not None:
+                raise client_error(at.error, where=where)
+            found[TP(at.topic, at.partition)] = Committed(at.offset if at.offset >= 0 else None, at.metadata or "")
+        return found
+
+    def close(self) -> None:
+        """Drop the connection; a second call does nothing."""
+        self._client = None
+
+    def _open(self) -> AdminClient:
+        if self._client is None:
+            raise ClientError("the admin client is closed", code="_STATE", fatal=True)
+        return self._client
+
+    def _ask(self, call: str, asked: object, timeout: float, what: str) -> dict[Any, Future[Any]]:
+        self._causes.clear()
+        try:
+            found: dict[Any, Future[Any]] = getattr(self._open(), call)(asked, request_timeout=timeout)
+        except KafkaException as error:
+            raise self._explained(error, what) from error
+        except (TypeError, ValueError) as error:
+            raise ClientError(f"cannot ask for {what}: {error}", code="_INVALID_ARG", where=self._servers) from error
+        return found
+
+    def _answer(self, future: Future[T], until: float, what: str) -> T:
+        try:
+            # librdkafka ends the request itself; the extra second only guards against its not doing so.
+            return future.result(max(0.0, until - time.monotonic()) + 1.0)
+        except KafkaException as error:
+            raise self._explained(error, what) from error
+        except FutureTimeoutError as error:
+            raise BrokerUnreachableError(
+                f"no answer to {what} in time", code="_TIMED_OUT", retriable=True, where=self._servers
+            ) from error
+
+    def _explained(self, error: KafkaException, what: str) -> ClientError:
+        """The error, with the cause that was reported beside it when no broker answered."""
+        plain = client_error(error, where=f"{what} ({self._servers})")
+        if plain.code not in _AWAY:
+            return plain
+        if self._client is not None:
+            self._client.poll(0)  # delivers what was reported meanwhile
+        causes = list(self._causes)
+        telling = [cause for cause in causes if mismatch_in(cause.str()) or cause.name() in _TELLING]
+        causes = telling or [cause for cause in causes if cause.name() != "_ALL_BROKERS_DOWN"]
+        if causes:
+            return client_error(causes[-1], where=plain.where, kind=BrokerUnreachableError)
+        return client_error(error, where=plain.where, kind=BrokerUnreachableError)
