@@ -1,0 +1,25 @@
+"""What the house asks of Kafka. The adapters behind it are side doors of `boot` and `testing`."""
+
+from kafkaboot.client.ports import (
+    TP,
+    AdminPort,
+    ClientFactory,
+    Committed,
+    ConsumerPort,
+    ProducerPort,
+    RebalanceListener,
+    TopicInfo,
+    TopicSpec,
+)
+
+__all__ = [
+    "TP",
+    "AdminPort",
+    "ClientFactory",
+    "Committed",
+    "ConsumerPort",
+    "ProducerPort",
+    "RebalanceListener",
+    "TopicInfo",
+    "TopicSpec",
+]

@@ -71,9 +71,6 @@ class ConsumerPort(Protocol):
             ClientError: Unanswered within `timeout` seconds.
         """
 
-    def seek(self, partition: TP, offset: int) -> None:
-        """Read on from `offset`. Records polled earlier from that partition are not given out again by this call."""
-
     def pause(self, partitions: Sequence[TP]) -> None:
         """Stop giving out records of these partitions."""
 

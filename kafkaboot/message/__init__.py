@@ -1,5 +1,22 @@
 """What travels: records, headers, codecs."""
 
+from kafkaboot.message.codec import content_type, decodable, decoder, encode, encoder
+from kafkaboot.message.context import Context
+from kafkaboot.message.explain import explain, printable
+from kafkaboot.message.headers import event_type
 from kafkaboot.message.record import Headers, RawRecord, Record, place
 
-__all__ = ["Headers", "RawRecord", "Record", "place"]
+__all__ = [
+    "Context",
+    "Headers",
+    "RawRecord",
+    "Record",
+    "content_type",
+    "decodable",
+    "decoder",
+    "encode",
+    "encoder",
+    "explain",
+    "place",
+    "printable",
+]

@@ -1,0 +1,226 @@
+"""A member of a group, on confluent-kafka."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicPartition
+
+from kafkaboot.client import TP, Committed
+from kafkaboot.client.confluent.translate import client_error
+from kafkaboot.errors import ClientError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from kafkaboot.client import RebalanceListener
+    from kafkaboot.message import RawRecord
+
+log = logging.getLogger("kafkaboot.client")
+
+WAIT = 10.0
+"""Seconds that a commit which is waited for may take."""
+
+
+
+class ConfluentConsumer:
+    """`ConsumerPort` on librdkafka. Every method belongs to the thread that polls.
+
+    Args:
+        config: librdkafka properties. Automatic commits and offset storing must be off.
+    """
+
+    def __init__(self, config: Mapping[str, object]) -> None:
+        protocol = str(config.get("group.protocol", "classic")).lower()
+        strategy = str(config.get("partition.assignment.strategy", "range,roundrobin"))
+        self._incremental = protocol == "consumer" or "cooperative" in strategy
+        self._listener: RebalanceListener | None = None
+        self._assigned: list[TP] = []
+        self._answers: list[Callable[[ClientError | None], None]] = []
+        self._errors: list[ClientError] = []
+        self._fatal: ClientError | None = None
+        self._consumer: Any = Consumer(
+            {**config, "on_commit": self._on_commit, "error_cb": self._on_error, "logger": logging.getLogger("librdkafka")}
+        )
+
+    def subscribe(self, topics: Sequence[str], listener: RebalanceListener) -> None:
+        """See `ConsumerPort`."""
+        self._listener = listener
+        self._consumer.subscribe(
+            list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
+
+    def poll_chunk(self, limit: int, timeout: float) -> list[RawRecord]:
+        """See `ConsumerPort`.
+
+        `consume(n, t)` waits until it has n records or the time is over; so the first record is polled for, and
+        what else has arrived is taken without waiting.
+        """
+        if self._errors:
+            raise self._errors.pop(0)
+        first = self._consumer.poll(timeout)
+        if self._fatal is not None:
+            raise self._fatal
+        if first is None:
+            return []
+        messages = self._consumer.consume(limit - 1, 0) if limit > 1 else []
+        messages.insert(0, first)
+        records = [message for message in messages if message.error() is None]
+        if len(records) < len(messages):
+            self._sort_out(messages)
+            if not records and self._errors:
+                raise self._errors.pop(0)
+        return records
+
+    def commit(self, offsets: Mapping[TP, Committed], done: Callable[[ClientError | None], None] | None) -> None:
+        """See `ConsumerPort`."""
+        wanted = [
+            TopicPartition(tp.topic, tp.partition, committed.offset, committed.metadata)
+            if committed.metadata
+            else TopicPartition(tp.topic, tp.partition, committed.offset)
+            for tp, committed in offsets.items()
+        ]
+        if done is None:
+            self._commit_and_wait(wanted)
+            return
+        self._answers.append(done)
+        try:
+            self._consumer.commit(offsets=wanted, asynchronous=True)
+        except KafkaException as error:
+            self._answers.remove(done)
+            raise client_error(error) from error
+
+    def committed(self, partitions: Sequence[TP], timeout: float) -> dict[TP, Committed]:
+        """See `ConsumerPort`."""
+        try:
+            answer = self._consumer.committed([TopicPartition(*tp) for tp in partitions], timeout)
+        except KafkaException as error:
+            raise client_error(error) from error
+        found = {}
+        for item in answer:
+            if item.error is not None:
+                raise client_error(item.error)
+            offset = item.offset if item.offset >= 0 else None
+            found[TP(item.topic, item.partition)] = Committed(offset, (item.metadata or "").rstrip("\0"))
+        return found
+
+    def pause(self, partitions: Sequence[TP]) -> None:
+        """See `ConsumerPort`."""
+        self._if_assigned(self._consumer.pause, partitions)
+
+    def resume(self, partitions: Sequence[TP]) -> None:
+        """See `ConsumerPort`."""
+        self._if_assigned(self._consumer.resume, partitions)
+
+    def high_watermarks(self) -> dict[TP, int]:
+        """See `ConsumerPort`."""
+        ends = {}
+        for tp in self._assigned:
+            try:
+                _, high = self._consumer.get_watermark_offsets(TopicPartition(*tp), cached=True)
+            except KafkaException:
+                continue  # assigned a moment ago, nothing fetched yet: there is no figure to give
+            if high >= 0:
+                ends[tp] = high
+        return ends
+
+    def close(self, timeout: float) -> None:
+        """See `ConsumerPort`. librdkafka may wait for a broker that is away; then it is left behind."""
+        _within(timeout, self._consumer.close)
+
+    # --- callbacks, on the polling thread
+
+    def _on_assign(self, _: Any, partitions: list[Any]) -> None:
+        tps = [TP(item.topic, item.partition) for item in partitions]
+        if self._incremental:
+            self._assigned += tps
+        else:
+            self._assigned = list(tps)
+        starts = self._listener.assigned(tps) if self._listener else {}
+        wanted = [TopicPartition(tp.topic, tp.partition, starts.get(tp, OFFSET_INVALID)) for tp in tps]
+        if self._incremental:
+            self._consumer.incremental_assign(wanted)
+        else:
+            self._consumer.assign(wanted)
+        # librdkafka keeps a partition paused across a re-assignment (confluent-kafka-go#193).
+        if wanted:
+            self._consumer.resume(wanted)
+
+    def _on_revoke(self, _: Any, partitions: list[Any]) -> None:
+        self._gone(partitions, self._listener and self._listener.revoked)
+
+    def _on_lost(self, _: Any, partitions: list[Any]) -> None:
+        self._gone(partitions, self._listener and self._listener.lost)
+
+    def _gone(self, partitions: list[Any], tell: Callable[[Sequence[TP]], None] | None) -> None:
+        tps = [TP(item.topic, item.partition) for item in partitions]
+        if tell is not None:
+            tell(tps)
+        self._assigned = [tp for tp in self._assigned if tp not in set(tps)]
+
+    def _on_commit(self, error: Any, partitions: list[Any]) -> None:
+        if not self._answers:
+            return
+        if error is None:
+            error = next((item.error for item in partitions or () if item.error is not None), None)
+        self._answers.pop(0)(None if error is None else client_error(error))
+
+    def _on_error(self, error: Any) -> None:
+        if error.fatal():
+            self._fatal = client_error(error)
+        elif error.code() == KafkaError._TRANSPORT:
+            log.debug("librdkafka: %s", error)  # one broker of several; _ALL_BROKERS_DOWN follows if it matters
+        else:
+            self._errors.append(client_error(error))
+
+    # --- inside
+
+    def _sort_out(self, messages: list[Any]) -> None:
+        for message in messages:
+            error = message.error()
+            if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                where = f"{message.topic()}[{message.partition()}]" if message.topic() else ""
+                self._errors.append(client_error(error, where=where))
+
+    def _commit_and_wait(self, wanted: list[Any]) -> None:
+        answer: list[Any] = []
+
+        def commit() -> None:
+            answer.extend(self._consumer.commit(offsets=wanted, asynchronous=False) or ())
+
+        try:
+            if not _within(WAIT, commit):
+                raise ClientError(
+                    f"a commit was not answered within {WAIT:.0f} s", code="_TIMED_OUT", retriable=False
+                )
+        except KafkaException as error:
+            raise client_error(error) from error
+        for item in answer:
+            if item.error is not None:
+                raise client_error(item.error)
+
+    def _if_assigned(self, call: Callable[[list[Any]], None], partitions: Sequence[TP]) -> None:
+        mine = set(self._assigned)
+        wanted = [TopicPartition(*tp) for tp in partitions if tp in mine]
+        if wanted:
+            call(wanted)
+
+
+def _within(timeout: float, call: Callable[[], None]) -> bool:
+    """Run a call that has no timeout of its own on a thread that can be left behind; answers whether it ended."""
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            call()
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run, name="kafkaboot-client-call", daemon=True)
+    thread.start()
+    thread.join(timeout)
+    if errors:
+        raise errors[0]
+    return not thread.is_alive()

@@ -1,0 +1,98 @@
+"""One call of a batch handler: which records it took, and what becomes of them.
+
+One bad record does not punish its neighbours: the handler says which one failed (`BatchFailed`), or the batch is
+halved until the bad record is alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kafkaboot.errors import BatchFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kafkaboot.consumer.lanes import Lane
+    from kafkaboot.consumer.offsets import Chunk
+    from kafkaboot.consumer.route import Route
+    from kafkaboot.message import RawRecord
+
+
+class BatchRun:
+    """The first records of a lane, up to the lane's limit, across its pieces."""
+
+    __slots__ = ("_spans", "assignment", "lane", "live", "records", "route")
+
+    def __init__(self, lane: Lane, route: Route) -> None:
+        self.lane = lane
+        self.route = route
+        self.records: list[RawRecord] = []
+        self._spans: list[tuple[Chunk, Sequence[int]]] = []
+        self.assignment = lane.pieces[0].chunk.assignment
+        self.live = self.assignment.live
+        if self.live and lane.attempt:
+            lane.lanes.retrying()
+        left = lane.limit
+        for piece in lane.pieces:
+            todo = piece.todo[:left]
+            chunk = piece.chunk
+            piece.at = todo[0]
+            self._spans.append((chunk, todo))
+            records = chunk.records
+            if isinstance(todo, range):
+                self.records += records[todo.start : todo.stop]
+            else:
+                self.records += [records[i] for i in todo]
+            left -= len(todo)
+            if not left:
+                break
+
+    def settle(self, count: int | None = None) -> None:
+        """Mark the first `count` records (all of them by default) as settled."""
+        left = len(self.records) if count is None else count
+        for chunk, todo in self._spans:
+            todo = todo[:left]  # noqa: PLW2901 - the same records, fewer of them
+            if isinstance(todo, range):
+                chunk.done[todo.start : todo.stop] = b"\x01" * len(todo)
+            else:
+                for i in todo:
+                    chunk.done[i] = 1
+            left -= len(todo)
+
+    def proceed(self) -> bool:
+        """All were handled: move the lane on; answers whether it has more to do."""
+        lane = self.lane
+        if lane.attempt:
+            lane.lanes.recovered(lane)
+        lane.limit = min(self.route.batch, lane.limit * 2)
+        return self._move(len(self.records))
+
+    def failed(self, error: BaseException) -> BaseException | None:
+        """The call raised. Answers the cause when the failed record is alone and must wait, else None: go on."""
+        lane, size = self.lane, len(self.records)
+        if isinstance(error, BatchFailed) and 0 <= error.index < size:
+            if error.index:
+                if lane.attempt:
+                    lane.lanes.recovered(lane)
+                self.settle(error.index)
+                self._move(error.index)
+            lane.limit = 1
+            return error.cause
+        if size == 1:
+            return error
+        lane.limit = (size + 1) // 2
+        return None
+
+    def _move(self, count: int) -> bool:
+        lane, lanes = self.lane, self.lane.lanes
+        whole = 0
+        for piece in lane.pieces:
+            if len(piece.todo) > count:
+                break
+            count -= len(piece.todo)
+            whole += 1
+        more = lanes.pieces_done(lane, whole) if whole else True
+        if count:
+            lanes.head_done(lane, count)
+        return more

@@ -1,0 +1,103 @@
+"""Commits by time, never in a record's path; and at once when a partition is given back or the application stops."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from kafkaboot.errors import ClientError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from kafkaboot.client import TP, Committed, ConsumerPort
+    from kafkaboot.clock import Clock
+    from kafkaboot.consumer.holding import Holding
+    from kafkaboot.hooks import OnCommit
+
+log = logging.getLogger("kafkaboot.consumer")
+
+TRIES = 3
+"""How often a last commit is tried when its failure may pass."""
+ANSWER = 30.0
+"""Seconds after which an unanswered commit is given up and the next one made."""
+
+
+class Committer:
+    """Writes the settled prefix of each partition, one commit under way at a time."""
+
+    def __init__(self, group: str, interval: float, clock: Clock, listeners: Sequence[OnCommit] = ()) -> None:
+        self.commits = 0
+        self.failures = 0
+        self._group = group
+        self._interval = interval
+        self._clock = clock
+        self._listeners = listeners
+        self._next = clock.monotonic() + interval
+        self._under_way: float | None = None
+
+    def due(self, consumer: ConsumerPort, holdings: Mapping[TP, Holding]) -> None:
+        """Commit without waiting, if it is time."""
+        now = self._clock.monotonic()
+        if now < self._next or (self._under_way is not None and now - self._under_way < ANSWER):
+            return
+        self._next = now + self._interval
+        sent = _gather(holdings)
+        if not sent:
+            return
+        self._under_way = now
+        owners = {tp: holdings[tp].assignment for tp in sent}
+
+        def answered(error: ClientError | None) -> None:
+            self._under_way = None
+            if error is None:
+                for tp, committed in sent.items():
+                    owners[tp].committed = committed
+            self._tell(sent, error)
+
+        try:
+            consumer.commit(sent, answered)
+        except ClientError as error:
+            answered(error)
+
+    def now(self, consumer: ConsumerPort, holdings: Mapping[TP, Holding]) -> None:
+        """Commit and wait for the answer. A failure is said, and costs a repetition, never a record."""
+        sent = _gather(holdings)
+        for attempt in range(1, TRIES + 1):
+            if not sent:
+                return
+            try:
+                consumer.commit(sent, None)
+            except ClientError as error:
+                self._tell(sent, error)
+                if attempt == TRIES or not error.retriable:
+                    log.warning(
+                        "group %s: the last commit failed: %s\n  what was handled since the one before is repeated",
+                        self._group,
+                        error,
+                    )
+                    return
+            else:
+                for tp, committed in sent.items():
+                    holdings[tp].assignment.committed = committed
+                self._tell(sent, None)
+                return
+
+    def _tell(self, sent: Mapping[TP, Committed], error: ClientError | None) -> None:
+        if error is None:
+            self.commits += 1
+        else:
+            self.failures += 1
+            log.debug("group %s: a commit failed: %s", self._group, error)
+        if self._listeners:
+            offsets = [(tp.topic, tp.partition, committed.offset or 0) for tp, committed in sent.items()]
+            for listener in self._listeners:
+                try:
+                    listener.on_commit(self._group, offsets, error)
+                except Exception:
+                    log.exception("a commit listener raised")
+
+
+def _gather(holdings: Mapping[TP, Holding]) -> dict[TP, Committed]:
+    found = ((tp, holding.assignment.to_commit()) for tp, holding in holdings.items())
+    return {tp: committed for tp, committed in found if committed is not None}

@@ -1,0 +1,106 @@
+"""Records settled beyond the committed offset, written into the commit's metadata.
+
+With lanes by key, records behind a slow one are settled long before the offset may move. The map travels with the
+commit, so that a restart repeats only what was not done. It is written as alternating runs of offsets, not done and
+done, each a varint, in base64, with a checksum over them and the offset they count from. Anything that does not
+check out means that nothing is known (parallel-consumer#875 skipped a record by trusting it).
+
+The broker's limit is `offset.metadata.max.bytes`, 4096 by default.
+"""
+
+from __future__ import annotations
+
+import binascii
+from base64 import b64decode, b64encode
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from kafkaboot.client import Committed
+
+LIMIT = 3800
+"""Longest text written; what does not fit is repeated after a restart."""
+CROWDED = LIMIT * 3 // 4
+"""A longer text slows the partition down until its slow records are done."""
+_MARK = "kb1:"
+_RAW_LIMIT = (LIMIT - len(_MARK)) * 3 // 4 - 4
+_MAX_OFFSETS = 5_000_000
+
+
+def encode(position: int, delivered: Iterable[tuple[int, bool]]) -> str:
+    """The map for a commit at `position`.
+
+    Args:
+        position: The offset that is committed.
+        delivered: `(offset, settled)` of the records from `position` on, in order of delivery.
+    """
+    raw = bytearray()
+    edge, settled_run, last = position, False, position - 1
+    complete = 0
+    for offset, settled in delivered:
+        if settled is not settled_run:
+            _varint(raw, offset - edge)
+            edge, settled_run = offset, settled
+            if len(raw) > _RAW_LIMIT - 10:
+                break
+            if not settled:
+                complete = len(raw)
+        last = offset
+    else:
+        if settled_run:
+            _varint(raw, last + 1 - edge)
+            complete = len(raw)
+    if not complete:
+        return ""
+    runs = bytes(raw[:complete])
+    return _MARK + b64encode(_sum(position, runs) + runs).decode()
+
+
+def decode(committed: Committed | None) -> frozenset[int]:
+    """The offsets that the map says are done; empty where it says nothing that can be trusted."""
+    if committed is None:
+        return frozenset()
+    position, text = committed.offset, committed.metadata.rstrip("\0")
+    if position is None or not text.startswith(_MARK):
+        return frozenset()
+    try:
+        raw = b64decode(text[len(_MARK) :], validate=True)
+    except (binascii.Error, ValueError):
+        return frozenset()
+    check, runs = raw[:4], raw[4:]
+    if check != _sum(position, runs):
+        return frozenset()
+    done: set[int] = set()
+    edge, settled = position, False
+    for length in _varints(runs):
+        if settled:
+            if len(done) + length > _MAX_OFFSETS:
+                return frozenset()
+            done.update(range(edge, edge + length))
+        edge += length
+        settled = not settled
+    return frozenset(done)
+
+
+def _sum(position: int, runs: bytes) -> bytes:
+    return crc32(runs, position & 0xFFFFFFFF).to_bytes(4, "big")
+
+
+def _varint(out: bytearray, number: int) -> None:
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+
+
+def _varints(raw: bytes) -> list[int]:
+    numbers, number, shift = [], 0, 0
+    for byte in raw:
+        number |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            numbers.append(number)
+            number, shift = 0, 0
+    return numbers

@@ -1,0 +1,212 @@
+"""A consumer group as this process takes part in it: a poller thread, and a crew for each handler."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from kafkaboot.clock import SystemClock
+from kafkaboot.consumer.committer import Committer
+from kafkaboot.consumer.crew import Crew, LoopCrew, ThreadCrew
+from kafkaboot.consumer.dispatch import Dispatch
+from kafkaboot.consumer.health import GroupHealth
+from kafkaboot.consumer.poller import Poller
+from kafkaboot.consumer.watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from kafkaboot.client import ClientFactory, ConsumerPort
+    from kafkaboot.clock import Clock
+    from kafkaboot.consumer.holding import Holding
+    from kafkaboot.consumer.offsets import Assignment, Chunk
+    from kafkaboot.consumer.route import Route
+    from kafkaboot.consumer.settings import ConsumerSettings
+    from kafkaboot.health import Health
+    from kafkaboot.hooks import OnCommit, OnFailure, OnRebalance
+
+log = logging.getLogger("kafkaboot.consumer")
+
+CLOSE = 10.0
+"""Seconds that leaving the group may take."""
+
+
+class ConsumerGroup:
+    """Runs the handlers of one group.
+
+    Args:
+        name: The group's id.
+        routes: Its handlers; they share one consumer.
+        clients: Makes the consumer.
+        settings: `kafkaboot.consumer`.
+        died: Called on the event loop when the group can go no further.
+        hooks: Listeners: any of `OnFailure`, `OnRebalance`, `OnCommit`.
+        clock: Time.
+
+    Raises:
+        DeclarationError: Two handlers claim the same records.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        routes: Sequence[Route],
+        clients: ClientFactory,
+        settings: ConsumerSettings,
+        *,
+        died: Callable[[ConsumerGroup, BaseException], None],
+        hooks: Sequence[object] = (),
+        clock: Clock | None = None,
+    ) -> None:
+        self.name = name
+        self.routes = list(routes)
+        self.settings = settings
+        self.clock: Clock = clock or SystemClock()
+        self.dispatch = Dispatch(name, routes)
+        self.poller: Poller | None = None
+        self.error: BaseException | None = None
+        self._clients = clients
+        self._died = died
+        self._hooks = hooks
+        self._crews: dict[str, Crew] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ended: asyncio.Future[bool] | None = None
+        self._watch = Watch(self)
+
+    # --- life
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Make the consumer and begin to poll, on a thread of the group's own.
+
+        Raises:
+            ClientError: The client refuses its configuration.
+        """
+        self._loop = loop
+        self._ended = loop.create_future()
+        for route in self.routes:
+            crew = LoopCrew if route.is_async else ThreadCrew
+            self._crews[route.id] = crew(route, loop, self)
+        consumer = self._clients.consumer(self.name, self._overrides())
+        committer = Committer(self.name, self.settings.commit_interval, self.clock, self._listeners("on_commit"))
+        self.poller = Poller(
+            consumer,
+            self.dispatch,
+            self.settings,
+            self.clock,
+            self._hand_out,
+            committer,
+            self._listeners("on_rebalance"),
+        )
+        threading.Thread(target=self._run, args=(consumer,), name=f"kafkaboot-poller-{self.name}", daemon=True).start()
+
+    async def stop(self, timeout: float) -> bool:
+        """Finish the records at work, commit, leave the group; answers whether all were finished in time.
+
+        Records that were taken but not begun are left for the next owner; nothing of them is committed.
+        """
+        if self.poller is None or self._ended is None:
+            return True
+        self.poller.stop(self.clock.monotonic() + timeout)
+        drained = await self._ended
+        for crew in self._crews.values():
+            crew.cancel()
+        return drained
+
+    def _run(self, consumer: ConsumerPort) -> None:
+        poller, loop, ended = self.poller, self._loop, self._ended
+        assert poller is not None
+        assert loop is not None
+        assert ended is not None
+        drained = False
+        try:
+            drained = poller.run()
+        except BaseException as error:
+            self.crashed(error)
+        finally:
+            for holding in poller.holdings.values():
+                holding.assignment.live = False
+            try:
+                consumer.close(CLOSE)
+            except Exception as error:
+                log.warning("group %s: leaving the group failed: %s", self.name, error)
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(_answer, ended, drained)
+
+    def _overrides(self) -> dict[str, object]:
+        start = {route.start for route in self.routes}
+        return self.settings.client_properties("earliest" if "earliest" in start else "latest")
+
+    # --- records to the crews, on the poller's thread
+
+    def _hand_out(self, work: list[tuple[Route, Holding, Chunk, Sequence[int]]]) -> None:
+        to_loop = []
+        for route, holding, chunk, todo in work:
+            if route.is_async:
+                to_loop.append((self._crews[route.id], holding.lanes_of(route), chunk, todo))
+            else:
+                self._crews[route.id].hand(holding.lanes_of(route), chunk, todo)
+        if to_loop and self._loop is not None:
+            self._loop.call_soon_threadsafe(_hand_all, to_loop)
+
+    # --- what crews say, from any thread
+
+    def progressed(self) -> None:
+        """See `Surroundings`."""
+        assert self.poller is not None
+        self.poller.gate.progressed()
+
+    def undelivered(self, assignment: Assignment, error: object) -> None:
+        """See `Surroundings`."""
+        assert self.poller is not None
+        self.poller.undelivered(assignment, error)
+
+    def overheard(self, route: Route, where: str, error: BaseException, attempt: int, delay: float) -> None:
+        """See `Surroundings`."""
+        listeners: list[OnFailure] = self._listeners("on_failure")
+        for listener in listeners:
+            try:
+                listener.on_failure(route.id, where, error, attempt, delay)
+            except Exception:
+                log.exception("a failure listener raised")
+
+    def crashed(self, error: BaseException) -> None:
+        """The group can go no further."""
+        if self.error is None:
+            self.error = error
+            log.critical("group %s died: %s", self.name, error, exc_info=error)
+            if self._loop is not None and not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(self._died, self, error)
+
+    # --- what operators ask
+
+    @property
+    def crews(self) -> dict[str, Crew]:
+        """Who handles what, by handler id."""
+        return self._crews
+
+    def health(self) -> Health:
+        """See `consumer/health`."""
+        return GroupHealth(self).health()
+
+    def lag(self) -> dict[tuple[str, int], int]:
+        """Records between what is settled and the end, by topic and partition, from memory."""
+        return self._watch.lag()
+
+    def stuck(self) -> list[str]:
+        """Handlers at work on one record for longer than they may."""
+        return self._watch.stuck()
+
+    def _listeners(self, method: str) -> list[OnFailure & OnRebalance & OnCommit]:
+        return [hook for hook in self._hooks if hasattr(hook, method)]
+
+
+def _hand_all(work: list[tuple[Crew, object, Chunk, Sequence[int]]]) -> None:
+    for crew, lanes, chunk, todo in work:
+        crew.hand(lanes, chunk, todo)  # type: ignore[arg-type]
+
+
+def _answer(ended: asyncio.Future[bool], drained: bool) -> None:
+    if not ended.done():
+        ended.set_result(drained)

@@ -1,0 +1,50 @@
+"""Is this group alive, and is it ready? Answered from memory; a probe never asks the broker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kafkaboot.health import Health, Status
+
+if TYPE_CHECKING:
+    from kafkaboot.consumer.group import ConsumerGroup
+
+
+class GroupHealth:
+    """A group's indicator.
+
+    DOWN (restarting would help): the subscription died, the poller has not polled for `poll-stalled-after`, or a
+    handler is at work on one record beyond its limit. OUT_OF_SERVICE (not ready): not joined yet, or draining. A
+    broker that is away, lag and failing records are details: restarting helps none of them.
+    """
+
+    def __init__(self, group: ConsumerGroup) -> None:
+        self.name = f"consumer.{group.name}"
+        self._group = group
+
+    def health(self) -> Health:
+        """The status now."""
+        group = self._group
+        poller = group.poller
+        if group.error is not None:
+            return Health(Status.DOWN, {"error": str(group.error)})
+        if poller is None:
+            return Health(Status.OUT_OF_SERVICE, {"why": "not started"})
+        silence = group.clock.monotonic() - poller.heartbeat
+        details: dict[str, object] = {
+            "partitions": len(poller.holdings),
+            "paused": sum(holding.paused for holding in poller.holdings.values()),
+            "lag": sum(group.lag().values()),
+            "seconds since the last poll": round(silence, 3),
+        }
+        if poller.trouble is not None:
+            details["trouble"] = str(poller.trouble)
+        if silence > group.settings.poll_stalled_after:
+            return Health(Status.DOWN, details | {"why": "the poller stands still"})
+        if stuck := group.stuck():
+            return Health(Status.DOWN, details | {"why": "a handler does not come back", "stuck": stuck})
+        if poller.stopping:
+            return Health(Status.OUT_OF_SERVICE, details | {"why": "draining"})
+        if not poller.joined:
+            return Health(Status.OUT_OF_SERVICE, details | {"why": "not joined yet"})
+        return Health(Status.UP, details)

@@ -1,0 +1,125 @@
+"""What was taken from a partition and what of it is settled: the only place that knows what may be committed.
+
+Settling a record is one byte store, `chunk.done[i] = 1`, from whichever thread handled it. Nothing is pushed: the
+poller asks when it is about to commit. A completion belongs to the `Assignment` it was taken under, so work that
+ends after a revoke marks a chunk that nobody reads any more.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from kafkaboot.client import Committed
+from kafkaboot.consumer import done_map
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from kafkaboot.client import TP
+    from kafkaboot.message import RawRecord
+
+
+class Chunk:
+    """Records of one partition from one poll, in offset order, and which of them are settled."""
+
+    __slots__ = ("assignment", "done", "head", "records")
+
+    def __init__(self, assignment: Assignment, records: list[RawRecord]) -> None:
+        self.assignment = assignment
+        self.records = records
+        self.done = bytearray(len(records))
+        self.head = 0
+
+
+class Assignment:
+    """One partition, from the moment it was assigned until it is revoked: one epoch.
+
+    Attributes:
+        live: False once the partition is being given back: lanes stop before their next record.
+        position: The offset to commit: the first delivered record that is not settled, or just behind the last
+            one when all are. `None` until something was delivered.
+        committed: What the broker has acknowledged, offset and metadata.
+        in_order: Whether records are settled in order, so that none is ever done beyond the position.
+    """
+
+    def __init__(
+        self,
+        tp: TP,
+        epoch: int,
+        *,
+        committed: Committed | None = None,
+        known_done: frozenset[int] = frozenset(),
+        in_order: bool = True,
+    ) -> None:
+        self.tp = tp
+        self.epoch = epoch
+        self.live = True
+        self.in_order = in_order
+        self.position: int | None = None
+        self.committed = committed
+        self.chunks: deque[Chunk] = deque()
+        self._known_done = known_done
+        self._known_until = max(self._known_done, default=-1)
+
+    def take(self, records: list[RawRecord]) -> tuple[Chunk, Sequence[int]]:
+        """Take over delivered records; answers the chunk and which of its records are to be handled."""
+        chunk = Chunk(self, records)
+        self.chunks.append(chunk)
+        if not self._known_done:
+            return chunk, range(len(records))
+        todo = []
+        for i, record in enumerate(records):
+            if record.offset() in self._known_done:
+                chunk.done[i] = 1
+            else:
+                todo.append(i)
+        if records[-1].offset() >= self._known_until:
+            self._known_done = frozenset()
+        return chunk, todo
+
+    def advance(self) -> int | None:
+        """Walk over what is settled without a gap; answers the position to commit.
+
+        Offsets are never computed from one another: markers and compaction leave holes (spring-kafka#4332). The
+        order of delivery is what counts.
+        """
+        while self.chunks:
+            chunk = self.chunks[0]
+            first = chunk.done.find(0, chunk.head)
+            if first >= 0:
+                chunk.head = first
+                self.position = chunk.records[first].offset()
+                break
+            self.position = chunk.records[-1].offset() + 1
+            self.chunks.popleft()
+        return self.position
+
+    def to_commit(self) -> Committed | None:
+        """What a commit should say now, or `None` when the broker knows it already."""
+        position = self.advance()
+        if position is None:
+            return None
+        metadata = "" if self.in_order else done_map.encode(position, self._beyond())
+        answer = Committed(position, metadata)
+        return None if answer == self.committed else answer
+
+    def crowded(self) -> bool:
+        """Whether the map of records done beyond the position is about to outgrow the commit's metadata."""
+        return not self.in_order and self.committed is not None and len(self.committed.metadata) > done_map.CROWDED
+
+    def unsettled(self) -> int:
+        """How many taken records are not settled."""
+        return sum(chunk.done.count(0) for chunk in self.chunks)
+
+    def remaining(self) -> list[list[RawRecord]]:
+        """What was taken and must be handled again: everything from the first unsettled record on."""
+        self.advance()
+        return [chunk.records[chunk.head :] for chunk in self.chunks]
+
+    def _beyond(self) -> Iterator[tuple[int, bool]]:
+        """`(offset, settled)` of every delivered record from the position on, in order."""
+        for chunk in self.chunks:
+            done = chunk.done
+            for i in range(chunk.head, len(done)):
+                yield chunk.records[i].offset(), bool(done[i])

@@ -1,0 +1,327 @@
+"""The poller: the one thread that owns the group's consumer. It always polls and never runs user code.
+
+`turn` is one round; `run` repeats it until it is told to stop. Rebalances arrive inside `poll_chunk`, on this thread.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from itertools import groupby
+from operator import methodcaller
+from typing import TYPE_CHECKING
+
+from kafkaboot.client import TP
+from kafkaboot.consumer import done_map
+from kafkaboot.consumer.backpressure import BackPressure, Gate
+from kafkaboot.consumer.committer import Committer
+from kafkaboot.consumer.holding import Holding
+from kafkaboot.consumer.offsets import Assignment
+from kafkaboot.errors import ClientError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from kafkaboot.client import Committed, ConsumerPort
+    from kafkaboot.clock import Clock
+    from kafkaboot.consumer.dispatch import Dispatch
+    from kafkaboot.consumer.offsets import Chunk
+    from kafkaboot.consumer.route import Route
+    from kafkaboot.consumer.settings import ConsumerSettings
+    from kafkaboot.hooks import OnRebalance
+    from kafkaboot.message import RawRecord
+
+    Work = list[tuple[Route, Holding, Chunk, Sequence[int]]]
+
+log = logging.getLogger("kafkaboot.consumer")
+
+POLL = 0.1
+"""Seconds that a poll waits for a first record."""
+ASK = 10.0
+"""Seconds that a new partition's committed offset is waited for."""
+ENDS = 1.0
+"""Seconds between two looks at where the partitions end."""
+REPLAY_MIN, REPLAY_MAX = 0.2, 30.0
+"""Seconds before undelivered outputs are made again."""
+
+_partition = methodcaller("partition")
+_topic = methodcaller("topic")
+
+
+class Poller:
+    """Polls, hands out, commits, and answers rebalances, for one group in this process.
+
+    Args:
+        consumer: The client; nobody else may touch it.
+        dispatch: Which handler takes which record.
+        hand_out: Gives work to the crews; called on this thread.
+        rebalanced: Who wants to hear of rebalances.
+    """
+
+    def __init__(
+        self,
+        consumer: ConsumerPort,
+        dispatch: Dispatch,
+        settings: ConsumerSettings,
+        clock: Clock,
+        hand_out: Callable[[Work], None],
+        committer: Committer,
+        rebalanced: Sequence[OnRebalance] = (),
+    ) -> None:
+        self.consumer = consumer
+        self.holdings: dict[TP, Holding] = {}
+        self.gate = Gate()
+        self.heartbeat = clock.monotonic()
+        self.rebalances = 0
+        self.ends: dict[TP, int] = {}
+        self.trouble: ClientError | None = None
+        self.joined = False
+        self.stopping = False
+        self.drain_until = 0.0
+        self._dispatch = dispatch
+        self._settings = settings
+        self._clock = clock
+        self._hand_out = hand_out
+        self._committer = committer
+        self._rebalanced = rebalanced
+        self._pressure = BackPressure(settings, clock, self.gate)
+        self._undelivered: deque[tuple[Assignment, object]] = deque()
+        self._epoch = 0
+        self._next_ends = 0.0
+        self._one_topic = len(dispatch.subscription()) == 1 and not any(r.pattern for r in dispatch.routes)
+
+    # --- the loop
+
+    def run(self) -> bool:
+        """Poll until `stop`; answers whether everything at work was finished by the deadline."""
+        self.consumer.subscribe(self._dispatch.subscription(), self)
+        while not self.stopping:
+            self.turn()
+        return self._drain()
+
+    def turn(self) -> None:
+        """One round."""
+        self._pressure.hold(self.holdings.values())
+        self._poll(POLL)
+        self._committer.due(self.consumer, self.holdings)
+        if self._undelivered:
+            self._note_undelivered()
+        self._tend()
+
+    def stop(self, drain_until: float) -> None:
+        """Stop polling for new work and finish what is at work until `drain_until` (monotonic); from any thread."""
+        self.drain_until = drain_until
+        self.stopping = True
+        self.gate.progressed()
+
+    def undelivered(self, assignment: Assignment, error: object) -> None:
+        """An output was not delivered: its partition's records are handled again; from any thread."""
+        self._undelivered.append((assignment, error))
+
+    def _poll(self, timeout: float) -> None:
+        try:
+            records = self.consumer.poll_chunk(self._settings.poll_records, timeout)
+        except ClientError as error:
+            if error.fatal:
+                raise
+            self._say(error)
+            return
+        finally:
+            self.heartbeat = self._clock.monotonic()
+        if records:
+            self.trouble = None
+            if not self.stopping:
+                self._take(records)
+
+    def _say(self, error: ClientError) -> None:
+        if self.trouble is None or self.trouble.code != error.code:
+            log.error("group %s: %s", self._dispatch.group, error)
+        self.trouble = error
+
+    # --- records in
+
+    def _take(self, records: list[RawRecord]) -> None:
+        self._pressure.took(records)
+        work: Work = []
+        if self._one_topic:
+            topic = records[0].topic()
+            for partition, run in groupby(records, _partition):
+                self._take_run(TP(topic, partition), list(run), work)
+        else:
+            for topic, of_topic in groupby(records, _topic):
+                for partition, run in groupby(of_topic, _partition):
+                    self._take_run(TP(topic, partition), list(run), work)
+        if work:
+            self._hand_out(work)
+
+    def _take_run(self, tp: TP, records: list[RawRecord], work: Work) -> None:
+        holding = self.holdings.get(tp)
+        if holding is None or not holding.assignment.live:
+            # Not ours any more, or waiting to be handled again from memory: never buffered twice, never lost,
+            # since its offset is not committed and `_replay` reads on from the last record taken.
+            return
+        chunk, todo = holding.assignment.take(records)
+        if not todo:
+            return
+        claimed = 0
+        for route, mine in self._dispatch.split(tp.topic, records, todo):
+            claimed += len(mine)
+            holding.lanes_of(route).handed += len(mine)
+            work.append((route, holding, chunk, mine))
+        if claimed < len(todo):
+            claims = {i for _, _, of, mine in work if of is chunk for i in mine}
+            for i in todo:
+                if i not in claims:
+                    chunk.done[i] = 1
+
+    # --- undelivered outputs
+
+    def _note_undelivered(self) -> None:
+        while self._undelivered:
+            assignment, error = self._undelivered.popleft()
+            holding = self.holdings.get(assignment.tp)
+            if holding is None or holding.assignment is not assignment or not assignment.live:
+                continue
+            assignment.live = False
+            self.consumer.pause([assignment.tp])
+            delay = min(REPLAY_MAX, REPLAY_MIN * 2**holding.replays)
+            holding.replays += 1
+            holding.replay_at = self._clock.monotonic() + delay
+            log.error(
+                "group %s: %s[%d]: what a handler returned was not delivered: %s\n"
+                "  nothing is lost: its record and those after it are handled again in %.1f s",
+                self._dispatch.group,
+                assignment.tp.topic,
+                assignment.tp.partition,
+                error,
+                delay,
+            )
+
+    def _replay(self, tp: TP, holding: Holding) -> None:
+        """Handle again everything from the first unsettled record on, under a new epoch."""
+        old = holding.assignment
+        fresh = self._assignment(tp, old.committed, frozenset())
+        holding.forget()
+        work: Work = []
+        renewed = Holding(fresh)
+        renewed.replays = holding.replays
+        self.holdings[tp] = renewed
+        for records in old.remaining():
+            self._take_run(tp, records, work)
+        fresh.position = old.position
+        if work:
+            self._hand_out(work)
+        self.consumer.resume([tp])
+
+    # --- housekeeping
+
+    def _tend(self) -> None:
+        pause, resume = self._pressure.judge(self.holdings)
+        for holding in pause:
+            holding.paused = True
+            self.consumer.pause([holding.assignment.tp])
+            log.info("%s[%d] is paused: its lanes are full", *holding.assignment.tp)
+        for holding in resume:
+            holding.paused, holding.full_since = False, None
+            if holding.replay_at is None:
+                self.consumer.resume([holding.assignment.tp])
+        now = self._clock.monotonic()
+        if now >= self._next_ends:
+            self._next_ends = now + ENDS
+            self.ends = self.consumer.high_watermarks()
+        for tp, holding in list(self.holdings.items()):
+            if holding.replay_at is not None and now >= holding.replay_at and holding.quiet():
+                self._replay(tp, holding)
+
+    # --- rebalances, on this thread, inside poll_chunk
+
+    def assigned(self, partitions: Sequence[TP]) -> Mapping[TP, int]:
+        """New partitions: read where the group stands on them, offsets and the map of records done beyond."""
+        self.joined = True
+        known = self._committed(partitions)
+        starts = {}
+        for tp in partitions:
+            committed = known.get(tp)
+            self.holdings[tp] = Holding(self._assignment(tp, committed, done_map.decode(committed)))
+            if committed is not None and committed.offset is not None:
+                starts[tp] = committed.offset
+        self._announce("assigned", partitions)
+        return starts
+
+    def revoked(self, partitions: Sequence[TP]) -> None:
+        """Finish what is at work on them, commit once, forget."""
+        self.give_back(partitions, self._clock.monotonic() + self._settings.revoke_timeout)
+        self._announce("revoked", partitions)
+
+    def lost(self, partitions: Sequence[TP]) -> None:
+        """They belong to somebody else already: forget at once."""
+        for tp in partitions:
+            holding = self.holdings.pop(tp, None)
+            if holding is not None:
+                holding.assignment.live = False
+                holding.forget()
+        self._announce("lost", partitions)
+
+    def give_back(self, partitions: Sequence[TP], until: float) -> bool:
+        """Let the lanes finish the record they are at, commit, forget; answers whether they did by `until`."""
+        leaving = {tp: self.holdings[tp] for tp in partitions if tp in self.holdings}
+        for holding in leaving.values():
+            holding.assignment.live = False
+        quiet = self._wait_quiet(list(leaving.values()), until, poll=False)
+        self._committer.now(self.consumer, leaving)
+        for tp, holding in leaving.items():
+            holding.forget()
+            del self.holdings[tp]
+        return quiet
+
+    def _wait_quiet(self, holdings: list[Holding], until: float, *, poll: bool) -> bool:
+        while not all(holding.quiet() for holding in holdings):
+            if self._clock.monotonic() >= until:
+                return False
+            if poll:
+                self._poll(0.01)
+            self.gate.wait(0.01)
+        return True
+
+    def _committed(self, partitions: Sequence[TP]) -> Mapping[TP, Committed]:
+        until = self._clock.monotonic() + ASK
+        while True:
+            try:
+                return self.consumer.committed(partitions, ASK)
+            except ClientError as error:
+                if error.fatal or not error.retriable or self._clock.monotonic() >= until:
+                    # The client reads the offset by itself then; only the map of records done beyond is unknown.
+                    log.warning("group %s: where it stands is not known yet: %s", self._dispatch.group, error)
+                    return {}
+                self.gate.wait(0.1)
+
+    def _assignment(self, tp: TP, committed: Committed | None, known_done: frozenset[int]) -> Assignment:
+        self._epoch += 1
+        routes = self._dispatch.routes_of(tp.topic)
+        in_order = len(routes) == 1 and routes[0].ordering == "partition"
+        return Assignment(tp, self._epoch, committed=committed, known_done=known_done, in_order=in_order)
+
+    def _announce(self, kind: str, partitions: Sequence[TP]) -> None:
+        self.rebalances += 1
+        named = [tuple(tp) for tp in partitions]
+        log.info("group %s: %s %s", self._dispatch.group, kind, ", ".join(f"{t}[{p}]" for t, p in named) or "nothing")
+        for listener in self._rebalanced:
+            try:
+                listener.on_rebalance(self._dispatch.group, kind, named)  # type: ignore[arg-type]
+            except Exception:
+                log.exception("a rebalance listener raised")
+
+    # --- the end
+
+    def _drain(self) -> bool:
+        """Finish what is at work, commit, leave the group. The client is polled on, so that it stays a member."""
+        held = list(self.holdings.values())
+        for holding in held:
+            holding.assignment.live = False
+        if self.holdings:
+            self.consumer.pause(list(self.holdings))
+        quiet = self._wait_quiet(held, self.drain_until, poll=True)
+        still = dict(self.holdings)
+        self._committer.now(self.consumer, still)
+        self.holdings.clear()
+        return quiet
