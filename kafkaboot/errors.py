@@ -91,6 +91,10 @@ class UndecodableError(KafkabootError):
     """A record's bytes are not what its handler's annotation asks for. The same bytes never decode later."""
 
 
+class UnencodableError(KafkabootError):
+    """A payload cannot become a record's value. Nothing was published."""
+
+
 class BatchFailed(KafkabootError):  # noqa: N818 - a signal, named as a handler reads it
     """Raised by a batch handler to say which record failed: those before it are settled, it is tried again alone.
 

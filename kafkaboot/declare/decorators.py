@@ -1,0 +1,382 @@
+"""The decorators. Each writes down what was said and gives back the very object that it was given."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+
+from kafkaboot.declare import checks
+from kafkaboot.declare.place import caller, frame_place, remember_local_names
+from kafkaboot.declare.spec import HandlerSpec, PublisherSpec, RetryPolicy
+from kafkaboot.errors import DeclarationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from kafkaboot.declare.spec import Ordering, Start
+    from kafkaboot.message import Record
+
+    F = TypeVar("F", bound=Callable[..., Any])
+    C = TypeVar("C", bound=type[Any])
+    T = TypeVar("T", bound=Callable[..., Any])
+
+HANDLER = "__kafkaboot_handler__"
+PUBLISHERS = "__kafkaboot_publishers__"
+COMPONENT = "__kafkaboot_component__"
+EVENT = "__kafkaboot_event__"
+SETTINGS = "__kafkaboot_settings__"
+HOOK = "__kafkaboot_hook__"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What a class's decorator said. The class itself is left out: `@dataclass(slots=True)` above makes another one."""
+
+    where: str
+    name: str = ""
+    version: int = 1
+    primary: bool = False
+
+
+def event(name: str, version: int = 1) -> Callable[[C], C]:
+    """Give a payload class its stable name on the wire.
+
+    Args:
+        name: The logical name, for example `order.placed`. It outlives renamed classes and moved modules.
+        version: The schema's version, from 1.
+
+    Raises:
+        DeclarationError: At once, when the name or the decorated object cannot be used.
+    """
+    where = frame_place(caller())
+    checks.text("event", "the name", name, where, example='@event("order.placed")')
+    checks.whole("event", "version", version, where, least=1)
+
+    def decorate(payload: C) -> C:
+        _only_on_class("event", payload, where)
+        _once("event", payload, EVENT, where)
+        setattr(payload, EVENT, Mark(where, name, version))
+        return payload
+
+    return decorate
+
+
+def event_handler(
+    *topics: str,
+    pattern: str | None = None,
+    id: str | None = None,  # noqa: A002 - the option names are a promise to users
+    type: str | None = None,  # noqa: A002
+    group: str | None = None,
+    batch: bool | int | None = None,
+    ordering: Ordering | None = None,
+    concurrency: int | None = None,
+    timeout: float | str | None = None,
+    retry: str | RetryPolicy | Literal[False] | None = None,
+    filter: Callable[[Record], bool] | None = None,  # noqa: A002
+    start: Start | None = None,
+) -> Callable[[F], F]:
+    """Let a function, or a component's method, take the records of topics.
+
+    The function stays callable as it was. Every option can also be set in YAML under `kafkaboot.handlers.<id>`, which
+    wins; `None` means "not written here".
+
+    Args:
+        *topics: Names of topics; `${placeholders}` allowed.
+        pattern: A regular expression over topic names, instead of names.
+        id: Its name in YAML, metrics, logs and the command line. Default: the function's name.
+        type: The event name that it takes. Default: that of the payload's `@event`.
+        group: The consumer group. Default: the application's name.
+        batch: `True` or a size for lists of records. Default: whether the payload is annotated `list[T]`; `False`
+            takes such a payload for a JSON array in one record.
+        ordering: `"partition"` (default), `"key"` or `"unordered"`.
+        concurrency: Lanes of this handler that may run at once. Default: 8.
+        timeout: Seconds, or a text such as `"5s"`, that one call may take. Default: no limit.
+        retry: A policy's name, a `RetryPolicy`, or `False`. Default: the policy `default`.
+        filter: A predicate on the record; what it refuses is settled and counted as filtered.
+        start: Where a group without offsets begins, `"earliest"` (default) or `"latest"`.
+
+    Raises:
+        DeclarationError: At once, when the options contradict each other or the object is no function.
+    """
+    where = frame_place(caller())
+    if len(topics) == 1 and callable(topics[0]):
+        raise DeclarationError(
+            "@event_handler needs the topics that it takes", where=where, todo='write @event_handler("orders")'
+        )
+    options = {
+        "topics": topics or None,
+        "pattern": pattern,
+        "id": id,
+        "type": type,
+        "group": group,
+        "batch": batch,
+        "ordering": ordering,
+        "concurrency": concurrency,
+        "timeout": timeout,
+        "retry": retry,
+        "filter": filter,
+        "start": start,
+    }
+    given = {name: value for name, value in options.items() if value is not None}
+    checked = _checked(given, where)
+
+    def decorate(function: F) -> F:
+        checks.plain_function("event_handler", function, where)
+        if HANDLER in function.__dict__:
+            raise DeclarationError(
+                f"@event_handler stands twice on {function.__name__}",
+                where=where,
+                todo="name all topics in one @event_handler, or write a second function",
+            )
+        remember_local_names(function, caller())
+        handler = {"id": function.__name__} | checked
+        checks.handler_id(handler["id"], where)
+        function.__dict__[HANDLER] = HandlerSpec(function, where=where, given=frozenset(given), **handler)
+        return function
+
+    return decorate
+
+
+def _checked(given: dict[str, Any], where: str) -> dict[str, Any]:
+    """The options that were written, or the error that they are."""
+    topics, pattern = given.get("topics", ()), given.get("pattern")
+    if not topics and pattern is None:
+        raise DeclarationError(
+            "@event_handler has neither topics nor a pattern",
+            where=where,
+            todo='write @event_handler("orders") or @event_handler(pattern="^orders[.].*")',
+        )
+    if topics and pattern is not None:
+        raise DeclarationError(
+            f"@event_handler has both topics and pattern={pattern!r}",
+            where=where,
+            todo="keep one of them; the pattern may name the topics as alternatives",
+        )
+    for index, name in enumerate(topics):
+        checks.topic("event_handler", name, where)
+        if name in topics[:index]:
+            raise DeclarationError(f"@event_handler names the topic {name!r} twice", where=where)
+    if pattern is not None:
+        checks.pattern(pattern, where)
+    for option in ("type", "group"):
+        if option in given:
+            checks.text("event_handler", option, given[option], where, example=f'{option}="billing"')
+    if "id" in given:
+        checks.handler_id(given["id"], where)
+    if "ordering" in given:
+        checks.one_of("event_handler", "ordering", given["ordering"], ("partition", "key", "unordered"), where)
+    if "start" in given:
+        checks.one_of("event_handler", "start", given["start"], ("earliest", "latest"), where)
+    if "concurrency" in given:
+        checks.whole("event_handler", "concurrency", given["concurrency"], where, least=1)
+    if "batch" in given and not isinstance(given["batch"], bool):
+        checks.whole("event_handler", "batch", given["batch"], where, least=1)
+    if "timeout" in given:
+        given = given | {"timeout": checks.seconds("timeout", given["timeout"], where)}
+    _check_retry(given.get("retry"), where)
+    if "filter" in given and (not callable(given["filter"]) or inspect.iscoroutinefunction(given["filter"])):
+        raise DeclarationError(
+            f"@event_handler: filter must be a plain function of the record, not {given['filter']!r}",
+            where=where,
+            todo="for example filter=lambda record: record.key is not None",
+        )
+    return given
+
+
+def _check_retry(retry: object, where: str) -> None:
+    if retry is None or retry is False or isinstance(retry, RetryPolicy):
+        return
+    if not isinstance(retry, str) or not retry:
+        raise DeclarationError(
+            f"@event_handler: retry must be a policy's name, a RetryPolicy or False, not {retry!r}",
+            where=where,
+            todo='leave it out for the policy "default"',
+        )
+
+
+def publisher(
+    topic: str,
+    *,
+    key: str | Callable[[Any], str | bytes | None] | None = None,
+    headers: Mapping[str, str | bytes] | Callable[[Any], Mapping[str, str | bytes]] | None = None,
+    partition: int | Callable[[Any], int] | None = None,
+    type: str | None = None,  # noqa: A002
+) -> Callable[[F], F]:
+    """Publish what a handler, or a component's method called through the container, returns.
+
+    It stacks, above or below `@event_handler`. On a handler the value is delivered before the record is settled.
+
+    Args:
+        topic: The topic; `${placeholders}` allowed.
+        key: The name of the payload's field that is the key, or a callable that gets the payload.
+        headers: Further headers, or a callable that gets the payload and answers them.
+        partition: The partition, or a callable that gets the payload. Default: chosen by the key.
+        type: The event name to write. Default: that of the payload's `@event`.
+
+    Raises:
+        DeclarationError: At once, when an option cannot be used or the object is no function.
+    """
+    where = frame_place(caller())
+    if callable(topic):
+        raise DeclarationError(
+            "@publisher needs the topic that it writes to", where=where, todo='write @publisher("invoices")'
+        )
+    checks.topic("publisher", topic, where)
+    if not callable(key) and key is not None:
+        checks.text("publisher", "key", key, where, example='key="order_id"')
+    if partition is not None and not callable(partition):
+        checks.whole("publisher", "partition", partition, where, least=0)
+    if type is not None:
+        checks.text("publisher", "type", type, where, example='type="invoice.issued"')
+    if headers is not None and not callable(headers):
+        _check_headers(headers, where)
+    spec = PublisherSpec(topic, key, headers, partition, type, where)
+
+    def decorate(function: F) -> F:
+        checks.plain_function("publisher", function, where)
+        remember_local_names(function, caller())
+        # Decorators run from the bottom up; the tuple reads from the top down.
+        function.__dict__[PUBLISHERS] = (spec, *function.__dict__.get(PUBLISHERS, ()))
+        return function
+
+    return decorate
+
+
+def _check_headers(headers: Any, where: str) -> None:
+    pairs = headers.items() if hasattr(headers, "items") else [(headers, None)]
+    for name, value in pairs:
+        if not isinstance(name, str) or not isinstance(value, str | bytes):
+            raise DeclarationError(
+                "@publisher: headers must map names to str or bytes",
+                where=where,
+                todo='for example headers={"origin": "shop"}, or a function of the payload',
+            )
+
+
+@overload
+def component(target: T, /) -> T: ...
+@overload
+def component(*, name: str | None = None, primary: bool = False) -> Callable[[T], T]: ...
+def component(target: Any = None, /, *, name: str | None = None, primary: bool = False) -> Any:
+    """Let a class, or a function that builds something, be built once and injected by type.
+
+    A function provides what its return annotation says. Its parameters, like a class's, are filled with components and
+    settings. Methods marked `@on_start` and `@on_stop` are called around the application's life.
+
+    Args:
+        target: The class or the factory, when written without parentheses.
+        name: A name for `Annotated[T, Named("...")]`. Default: the name of the class or function.
+        primary: Whether it wins where several provide one type.
+
+    Raises:
+        DeclarationError: At once, when nothing can be built from the object.
+    """
+    frame = caller()
+    where = frame_place(frame)
+    if name is not None:
+        checks.text("component", "name", name, where, example='name="fast"')
+
+    def decorate(target: T) -> T:
+        if isinstance(target, type):
+            _once("component", target, COMPONENT, where)
+            remember_local_names(vars(target).get("__init__"), caller())
+        else:
+            _check_factory(target, where)
+            remember_local_names(target, caller())
+        setattr(target, COMPONENT, Mark(where, name or target.__name__, primary=primary))
+        return target
+
+    return decorate if target is None else decorate(target)
+
+
+def _check_factory(factory: Any, where: str) -> None:
+    todo = "decorate a class, or a def with a return annotation"
+    if not inspect.isfunction(factory):
+        raise DeclarationError(f"@component cannot stand on {factory!r}", where=where, todo=todo)
+    checks.plain_function("component", factory, where)
+    _once("component", factory, COMPONENT, where)
+    if inspect.iscoroutinefunction(factory):
+        raise DeclarationError(
+            f"@component: {factory.__name__} is async, and components are built before there is an event loop",
+            where=where,
+            todo="build it in a plain def or class, and open its connections in an @on_start method",
+        )
+    if factory.__annotations__.get("return") in {None, "None"}:
+        raise DeclarationError(
+            f"@component: {factory.__name__} does not say what it provides",
+            where=where,
+            todo=f"annotate what it returns: def {factory.__name__}(...) -> Clock",
+        )
+
+
+def settings(prefix: str) -> Callable[[C], C]:
+    """Bind a section of the application's own configuration to a pydantic model, which is then injectable.
+
+    Args:
+        prefix: The section, for example `shop` or `shop.billing`.
+
+    Raises:
+        DeclarationError: At once, when the prefix or the class cannot be used.
+    """
+    where = frame_place(caller())
+    checks.text("settings", "the prefix", prefix, where, example='@settings("shop")')
+    if prefix.partition(".")[0] == "kafkaboot":
+        raise DeclarationError(
+            f"@settings: the section {prefix!r} belongs to kafkaboot",
+            where=where,
+            todo='take a section of your own, for example @settings("shop")',
+        )
+
+    def decorate(model: C) -> C:
+        _only_on_class("settings", model, where)
+        # A model exists only where pydantic is loaded already; importing it here would cost every other application.
+        pydantic = sys.modules.get("pydantic")
+        if pydantic is None or not issubclass(model, pydantic.BaseModel):
+            raise DeclarationError(
+                f"@settings: {model.__name__} is no pydantic model",
+                where=where,
+                todo=f"write class {model.__name__}(BaseModel)",
+            )
+        _once("settings", model, SETTINGS, where)
+        setattr(model, SETTINGS, Mark(where, prefix))
+        return model
+
+    return decorate
+
+
+def on_start(method: F) -> F:
+    """Call this method of a component, `def` or `async def`, before the first record. It takes nothing but `self`."""
+    return _hook("on_start", method)
+
+
+def on_stop(method: F) -> F:
+    """Call this method of a component, `def` or `async def`, after the last record. It takes nothing but `self`."""
+    return _hook("on_stop", method)
+
+
+def _hook(kind: str, method: F) -> F:
+    where = frame_place(caller())
+    checks.plain_function(kind, method, where)
+    parameters = list(inspect.signature(method).parameters.values())
+    needed = [p for p in parameters[1:] if p.default is p.empty and p.kind not in {p.VAR_POSITIONAL, p.VAR_KEYWORD}]
+    if not parameters or needed:
+        raise DeclarationError(
+            f"@{kind}: {method.__name__} must be a component's method that takes nothing but self",
+            where=where,
+            todo="ask for other components in the constructor",
+        )
+    # Both marks may stand on one method: a hook that is safe to call twice may be shared.
+    method.__dict__[HOOK] = method.__dict__.get(HOOK, frozenset()) | {kind}
+    return method
+
+
+def _only_on_class(decorator: str, target: object, where: str) -> None:
+    if not isinstance(target, type):
+        raise DeclarationError(f"@{decorator} stands on a class, not on {target!r}", where=where)
+
+
+def _once(decorator: str, target: Any, attribute: str, where: str) -> None:
+    if attribute in vars(target):
+        raise DeclarationError(f"@{decorator} stands twice on {target.__name__}", where=where, todo="keep one of them")
