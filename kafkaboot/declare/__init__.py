@@ -1,7 +1,8 @@
 """The decorators, and how what they wrote is found and read again."""
 
 from kafkaboot.declare.annotations import NOTHING, resolve, type_name
-from kafkaboot.declare.decorators import component, event, event_handler, on_start, on_stop, publisher, settings
+from kafkaboot.declare.class_decorators import component, event, settings
+from kafkaboot.declare.decorators import event_handler, on_start, on_stop, publisher
 from kafkaboot.declare.lookup import (
     component_spec,
     event_spec,
@@ -13,6 +14,8 @@ from kafkaboot.declare.lookup import (
     settings_spec,
 )
 from kafkaboot.declare.markers import Header, Key, Named, Payload
+from kafkaboot.declare.registry import EventRegistry, event_name
+from kafkaboot.declare.scanner import Declarations, collect, scan
 from kafkaboot.declare.signature import Kind, Parameter, Signature, read_signature
 from kafkaboot.declare.spec import (
     ComponentSpec,
@@ -28,6 +31,8 @@ from kafkaboot.declare.spec import (
 __all__ = [
     "NOTHING",
     "ComponentSpec",
+    "Declarations",
+    "EventRegistry",
     "EventSpec",
     "HandlerSpec",
     "Header",
@@ -42,10 +47,12 @@ __all__ = [
     "SettingsSpec",
     "Signature",
     "Start",
+    "collect",
     "component",
     "component_spec",
     "event",
     "event_handler",
+    "event_name",
     "event_spec",
     "handler_methods",
     "handler_spec",
@@ -57,6 +64,7 @@ __all__ = [
     "publishing_methods",
     "read_signature",
     "resolve",
+    "scan",
     "settings",
     "settings_spec",
     "type_name",

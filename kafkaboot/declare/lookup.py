@@ -11,7 +11,7 @@ import inspect
 from typing import Any
 
 from kafkaboot.declare.annotations import resolve, type_name, without_marks, without_none
-from kafkaboot.declare.decorators import COMPONENT, EVENT, HANDLER, HOOK, PUBLISHERS, SETTINGS, Mark
+from kafkaboot.declare.marks import COMPONENT, EVENT, HANDLER, HOOK, PUBLISHERS, SETTINGS, Mark
 from kafkaboot.declare.spec import ComponentSpec, EventSpec, HandlerSpec, PublisherSpec, SettingsSpec
 from kafkaboot.errors import DeclarationError
 
