@@ -9,8 +9,6 @@ from typing import Any
 
 from kafkaboot.errors import DeclarationError
 
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _ID = re.compile(r"\w[\w-]*")
 
@@ -101,16 +99,24 @@ def whole(decorator: str, option: str, value: object, where: str, *, least: int)
 
 def seconds(option: str, value: object, where: str) -> float:
     """Seconds, from a number or a text such as `5s`, `200ms` or `1m`."""
-    if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
-        value = float(match[1]) * _UNITS[match[2]]
-    numeric = isinstance(value, int | float) and not isinstance(value, bool)
-    if not numeric or not math.isfinite(value) or value <= 0:  # type: ignore[arg-type, operator]
+    if isinstance(value, str):
+        # Loaded with the first text: it brings pydantic along.
+        from kafkaboot.config import parse_duration
+
+        try:
+            parsed = parse_duration(value)
+        except ValueError:
+            parsed = 0.0
+    else:
+        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        parsed = float(value) if number else 0.0  # type: ignore[arg-type]
+    if parsed <= 0:
         raise DeclarationError(
             f"@event_handler: {option} must be a duration longer than nothing, not {value!r}",
             where=where,
             todo=f'give seconds, or a text: {option}="5s" ("200ms", "1m", "1h")',
         )
-    return float(value)  # type: ignore[arg-type]
+    return parsed
 
 
 def plain_function(decorator: str, target: Any, where: str) -> None:

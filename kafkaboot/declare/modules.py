@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import pkgutil
 import sys
@@ -120,6 +119,8 @@ def _imported(name: str, root: Path) -> ModuleType:
 def _missing(name: str, root: Path) -> DeclarationError:
     parent, _, last = name.rpartition(".")
     folders = [*getattr(sys.modules.get(parent), "__path__", ())] if parent else [str(root)]
+    import difflib
+
     near = difflib.get_close_matches(last, [module.name for module in pkgutil.iter_modules(folders)], n=1)
     hint = f"did you mean {'.'.join(filter(None, (parent, near[0])))!r}? " if near else ""
     return DeclarationError(
