@@ -27,5 +27,11 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+bench: setup        ## ratios against bare loops and other frameworks on a real Kafka; CASES="async-pydantic startup" for some
+	$(BIN)/python -m pip install --quiet --group bench
+	test -x $(VENV)-bench/bin/python || $(PYTHON) -m venv $(VENV)-bench
+	$(VENV)-bench/bin/python -m pip install --quiet --requirement benchmarks/quix.txt
+	$(BIN)/python -m benchmarks $(CASES)
+
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

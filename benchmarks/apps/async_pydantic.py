@@ -1,0 +1,11 @@
+"""An `async def` handler of a pydantic model."""
+
+from benchmarks.apps.counting import taken, watch
+from benchmarks.orders import Order
+from kafkaboot import event_handler
+
+
+@event_handler("${BENCH_TOPIC}")
+async def take(order: Order) -> None:
+    if next(taken) in watch.marks:
+        watch.mark()

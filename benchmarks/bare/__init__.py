@@ -1,0 +1,1 @@
+"""The best honest loops with confluent-kafka alone."""
