@@ -39,7 +39,7 @@ class ContainerKafka:
         if self._container is not None:
             return
         made = _container_class()
-        from docker.errors import DockerException
+        from docker.errors import DockerException  # type: ignore[import-untyped]
 
         container: Any = None
         try:
@@ -98,7 +98,7 @@ def _container_class() -> Any:
 
 
 def _engine_answers() -> bool:
-    import docker
+    import docker  # type: ignore[import-untyped]
     from docker.errors import DockerException
 
     try:

@@ -100,7 +100,7 @@ class EmbeddedKafka:
 
 
 def _library() -> ctypes.CDLL:
-    """librdkafka with its mock's functions declared."""
+    """The library with its mock's functions declared."""
     from kafkaboot.client.confluent import librdkafka
 
     lib = librdkafka.symbols()

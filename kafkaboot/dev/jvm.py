@@ -76,6 +76,7 @@ def launch(command: Sequence[str], log: Path, remove: Path | None) -> tuple[subp
             stdout=subprocess.PIPE,
             stderr=file,
             start_new_session=True,
+            bufsize=0,  # an order that nobody reads any more must not come back when the pipe is closed
         )
     assert process.stdout is not None
     first = process.stdout.readline().strip()
@@ -105,7 +106,6 @@ def _tell(process: subprocess.Popen[bytes], order: bytes) -> None:
     assert process.stdin is not None
     try:
         process.stdin.write(order)
-        process.stdin.flush()
     except BrokenPipeError:
         return  # it has ended already
 
