@@ -118,6 +118,12 @@ class ProducerPort(Protocol):
             ClientError: Refused at once, for example because the record is too large.
         """
 
+    def serve(self, timeout: float) -> None:
+        """Run the callbacks of what is delivered, on this thread; waits up to `timeout` seconds for the first.
+
+        Nobody has to call it: callbacks come anyway. A thread that produces without a pause calls it to make room.
+        """
+
     def translate(self, error: object) -> ClientError:
         """The error object of a delivery callback, in the house's own words."""
 

@@ -1,0 +1,141 @@
+"""A connection that writes, on confluent-kafka.
+
+Delivery callbacks run wherever librdkafka's queue is served. A thread of our own serves it, so that a report arrives
+even if nobody calls. Under load that thread is in the way: it must get the interpreter's lock back for each
+callback, and the thread that produces holds that lock, which costs a fifth of the throughput. So whoever produces
+without a pause serves the queue itself, every `BURST` records, and the thread rests meanwhile.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from kafkaboot.client.confluent.translate import client_error
+from kafkaboot.errors import ClientError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from kafkaboot.message import Headers, RawRecord
+
+log = logging.getLogger("kafkaboot.client")
+
+BURST = 256
+"""Records handed over, with no report served in between, after which the producing thread serves the queue."""
+REST = 0.005
+"""Seconds that the serving thread stays away when another thread serves."""
+WAIT = 0.1
+"""Seconds that it waits for a first report; closing waits as long for it."""
+
+
+class ConfluentProducer:
+    """`ProducerPort` on librdkafka.
+
+    Args:
+        config: librdkafka properties.
+    """
+
+    def __init__(self, config: Mapping[str, object]) -> None:
+        self._fatal: ClientError | None = None
+        self._producer: Any = Producer({"error_cb": self._on_error, **config})
+        self._produce: Any = self._producer.produce
+        self._poll: Any = self._producer.poll
+        self._unserved = 0
+        self._relieved = False
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="kafkaboot-deliveries", daemon=True)
+        self._thread.start()
+
+    def produce(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None,
+        headers: Headers | None,
+        partition: int,
+        on_delivery: Callable[[object | None, RawRecord], None] | None,
+        timestamp: int = 0,
+    ) -> None:
+        """See `ProducerPort`. The callback may run inside a later call of `produce`, on the calling thread."""
+        if self._closed:
+            raise ClientError("the producer is closed", code="_DESTROY", where=topic, fate="the record was not sent")
+        try:
+            self._produce(topic, value, key, partition, on_delivery, None, timestamp, headers)
+        except KafkaException as error:
+            raise client_error(error, where=topic, fate="the record was not sent") from error
+        self._unserved += 1
+        if self._unserved >= BURST:
+            self.serve(0)
+
+    def serve(self, timeout: float) -> None:
+        """See `ProducerPort`."""
+        self._relieved = True
+        self._unserved = 0
+        self._serve(timeout)
+
+    def translate(self, error: object) -> ClientError:
+        """See `ProducerPort`."""
+        if isinstance(error, ClientError):
+            return error
+        if isinstance(error, KafkaError | KafkaException):
+            return client_error(error)
+        return ClientError(str(error), code="UNKNOWN")
+
+    def flush(self, timeout: float) -> int:
+        """See `ProducerPort`."""
+        until = monotonic() + timeout
+        while True:
+            left = max(0.0, until - monotonic())
+            try:
+                return int(self._producer.flush(left))
+            except Exception:
+                log.exception("a delivery callback raised; the report that it was given is lost to it")
+
+    def close(self, timeout: float) -> int:
+        """See `ProducerPort`. Calling it again changes nothing and answers 0."""
+        if self._closed:
+            return 0
+        undelivered = self.flush(timeout)
+        self._closed = True
+        if undelivered:
+            # What is given up is still reported, so that whoever waits for it hears of it.
+            self._producer.purge()
+            self.flush(1.0)
+        self._thread.join(1.0)
+        return undelivered
+
+    @property
+    def fatal(self) -> ClientError | None:
+        """What made this producer unusable, if anything did."""
+        return self._fatal
+
+    # --- serving
+
+    def _run(self) -> None:
+        pause = threading.Event()
+        while not self._closed:
+            if self._relieved:
+                self._relieved = False
+                pause.wait(REST)
+            else:
+                self._serve(WAIT)
+                self._unserved = 0
+
+    def _serve(self, timeout: float) -> None:
+        try:
+            self._poll(timeout)
+        except Exception:
+            # The queue must be served on: one callback's mistake may not silence all others.
+            log.exception("a delivery callback raised; the report that it was given is lost to it")
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.fatal():
+            self._fatal = client_error(error)
+            log.error("the producer is lost: %s", self._fatal)
+        else:
+            log.debug("librdkafka: %s", error)
