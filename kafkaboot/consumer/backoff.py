@@ -14,8 +14,8 @@ class Backoff:
         initial: Seconds before the second attempt.
         maximum: The longest delay, in seconds.
         multiplier: By how much each delay grows.
-        jitter: Draw each delay between half of it and the whole, so that lanes that failed together do not all
-            come back together.
+        jitter: Draw each delay between nothing and its full length, so that lanes that failed together do not
+            all come back together.
     """
 
     initial: float = 0.2
@@ -28,4 +28,4 @@ class Backoff:
         """Seconds to wait after attempt number `attempt` (1 is the first) has failed."""
         exponent = min(attempt - 1, 64)
         whole = min(self.maximum, self.initial * self.multiplier**exponent)
-        return whole * (0.5 + self.random.random() / 2) if self.jitter else whole
+        return whole * self.random.random() if self.jitter else whole

@@ -64,6 +64,7 @@ class Assignment:
 
     def take(self, records: list[RawRecord]) -> tuple[Chunk, Sequence[int]]:
         """Take over delivered records; answers the chunk and which of its records are to be handled."""
+        self.advance()  # lets go of what is settled: kept until the next commit it would cost memory and caches
         chunk = Chunk(self, records)
         self.chunks.append(chunk)
         if not self._known_done:

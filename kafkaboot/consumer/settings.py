@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from kafkaboot.client.presets import CONSUMER, CONSUMER_PRESETS, Properties
-from kafkaboot.config import Duration, Size, kebab
+from kafkaboot.config.units import Duration, Size
+from kafkaboot.config.names import kebab
 
 Positive = Annotated[int, Field(ge=1)]
 
@@ -73,7 +74,7 @@ class RetrySettings(BaseModel):
     model_config = ConfigDict(extra="forbid", alias_generator=kebab, populate_by_name=True, frozen=True)
 
     class BackoffSettings(BaseModel):
-        """Growing delays, drawn at random between half of each and the whole."""
+        """Growing delays, each drawn at random between nothing and its full length."""
 
         model_config = ConfigDict(extra="forbid", alias_generator=kebab, populate_by_name=True, frozen=True)
 

@@ -55,18 +55,20 @@ class ConfluentConsumer:
     def poll_chunk(self, limit: int, timeout: float) -> list[RawRecord]:
         """See `ConsumerPort`.
 
-        `consume(n, t)` waits until it has n records or the time is over; so the first record is polled for, and
-        what else has arrived is taken without waiting.
+        `consume(n, t)` waits until it has n records or the time is over. So what has arrived is taken without
+        waiting; only when there is nothing, a first record is waited for. Each call gives up the interpreter's
+        lock, and getting it back from busy handlers costs more than the call.
         """
         if self._errors:
             raise self._errors.pop(0)
-        first = self._consumer.poll(timeout)
+        messages = self._consumer.consume(limit, 0)
+        if not messages and timeout:
+            first = self._consumer.poll(timeout)
+            if first is not None:
+                messages = self._consumer.consume(limit - 1, 0) if limit > 1 else []
+                messages.insert(0, first)
         if self._fatal is not None:
             raise self._fatal
-        if first is None:
-            return []
-        messages = self._consumer.consume(limit - 1, 0) if limit > 1 else []
-        messages.insert(0, first)
         records = [message for message in messages if message.error() is None]
         if len(records) < len(messages):
             self._sort_out(messages)
