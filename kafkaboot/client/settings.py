@@ -7,14 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
+from kafkaboot.config import Properties, kebab
 from kafkaboot.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
-
-
-def _kebab(name: str) -> str:
-    return name.replace("_", "-")
 
 
 def _split(value: object) -> object:
@@ -34,7 +31,7 @@ def _clear(secret: SecretStr | None) -> str | None:
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", alias_generator=_kebab, populate_by_name=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", alias_generator=kebab, populate_by_name=True, frozen=True)
 
 
 class SaslSettings(_Section):
@@ -113,7 +110,7 @@ class KafkaSettings(_Section):
     bootstrap_servers: Annotated[list[str], BeforeValidator(_split), Field(min_length=1)] = ["localhost:9092"]
     client_id: str = ""
     security: SecuritySettings = SecuritySettings()
-    properties: dict[str, str | int | float | bool] = Field(default_factory=dict, repr=False)
+    properties: Properties = Field(default_factory=dict, repr=False)
     topics: Literal["create", "validate", "off", "auto"] = "auto"
 
     def client_properties(self, bootstrap_servers: str | None = None, client_id: str = "") -> dict[str, Any]:

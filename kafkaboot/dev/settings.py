@@ -6,15 +6,12 @@ from pathlib import Path  # noqa: TC003 - pydantic reads the annotation
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from kafkaboot.config import kebab
 from kafkaboot.dev.container import IMAGE
 
 
-def _kebab(name: str) -> str:
-    return name.replace("_", "-")
-
-
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", alias_generator=_kebab, populate_by_name=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", alias_generator=kebab, populate_by_name=True, frozen=True)
 
 
 class LocalSettings(_Section):

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
 import sys
+import uuid
+import warnings
 
+import pytest
 from confluent_kafka import Consumer, Producer
 
+from kafkaboot.dev import BrokerStartError, NotInstalledError
+from kafkaboot.dev.container import ContainerKafka
 from kafkaboot.dev.local import LocalKafka
 from kafkaboot.testing import eventually
 
@@ -29,7 +35,9 @@ def _write(servers: str, topic: str, values: list[bytes]) -> None:
 
 
 def _read(servers: str, topic: str, count: int) -> list[bytes]:
-    consumer = Consumer({"bootstrap.servers": servers, "group.id": f"{topic}-reader", "auto.offset.reset": "earliest"})
+    consumer = Consumer(
+        {"bootstrap.servers": servers, "group.id": f"{topic}-{uuid.uuid4().hex}", "auto.offset.reset": "earliest"}
+    )
     consumer.subscribe([topic])
     seen: list[bytes] = []
 
@@ -63,3 +71,64 @@ def test_a_topic_has_the_partitions_asked_for_and_is_nobody_elses(kafka, topic):
         first,
     )
     assert "PartitionCount: 3" in said
+
+
+def test_a_killed_broker_comes_back_with_its_records_on_the_same_address(tmp_path):
+    with LocalKafka(data_dir=tmp_path) as broker:
+        address = broker.bootstrap_servers
+        create = ("--bootstrap-server", address, "--create", "--topic", "kept", "--partitions", "1")
+        broker.tools("org.apache.kafka.tools.TopicCommand", *create)
+        _write(address, "kept", [b"before"])
+        pid = broker.pid
+        broker.kill()
+        assert not _alive(pid)
+        broker.restart(clean=False)
+        assert broker.bootstrap_servers == address
+        _write(address, "kept", [b"after the kill"])
+        broker.restart(clean=True)
+        assert _read(address, "kept", 2) == [b"before", b"after the kill"]
+        assert str(tmp_path) in broker.describe()
+    assert (tmp_path / "server.log").exists()
+    with LocalKafka(data_dir=tmp_path) as again:
+        assert _read(again.bootstrap_servers, "kept", 2) == [b"before", b"after the kill"]
+
+
+def test_the_jvm_and_its_data_go_when_the_process_that_started_it_is_killed():
+    code = (
+        "import time\nfrom kafkaboot.dev.local import LocalKafka\n"
+        "broker = LocalKafka()\nbroker.start()\nprint(broker.pid, broker.log, flush=True)\ntime.sleep(100)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
+        pid, log = parent.stdout.readline().split()
+        assert _alive(int(pid))
+        parent.send_signal(signal.SIGKILL)
+        parent.wait(10)
+    eventually(lambda: not _alive(int(pid)), 15, "the JVM ended")
+    eventually(lambda: not os.path.exists(os.path.dirname(log)), 15, "the temporary data is removed")
+
+
+def test_kafkas_own_words_are_in_the_error_of_a_tool_that_fails(kafka):
+    with pytest.raises(BrokerStartError, match="exit code 1") as caught:
+        kafka.tools("org.apache.kafka.tools.TopicCommand", "--bootstrap-server", kafka.bootstrap_servers, "--nonsense")
+    assert "nonsense" in str(caught.value)
+
+
+def _without_an_engine(broker: ContainerKafka) -> str:
+    try:
+        broker.start()
+    except NotInstalledError as error:
+        return str(error)
+    return ""
+
+
+def test_a_container_starts_where_there_is_an_engine():
+    broker = ContainerKafka()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # docker-py forgets to close the socket
+        reason = _without_an_engine(broker)
+        gc.collect()
+    if reason:
+        pytest.skip(reason)
+    with broker:
+        producer = Producer({"bootstrap.servers": broker.bootstrap_servers})
+        assert producer.list_topics(timeout=20).brokers
