@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from kafkaboot.client import TopicSpec
+from kafkaboot.client.confluent.factory import ConfluentClients
+from kafkaboot.client.settings import KafkaSettings
 from kafkaboot.dev.broker import NotInstalledError
 from kafkaboot.dev.local import LocalKafka
 
@@ -38,17 +41,16 @@ def kafka() -> Iterator[LocalKafka]:
 
 
 @pytest.fixture
-def topic(kafka: LocalKafka, request: pytest.FixtureRequest) -> Callable[..., str]:
+def topic(kafka: LocalKafka, request: pytest.FixtureRequest) -> Iterator[Callable[..., str]]:
     """A factory of topics that no other test uses: `topic(partitions=3, **{"retention.ms": "1000"})`."""
-    from confluent_kafka.admin import AdminClient, NewTopic
-
+    admin = ConfluentClients(KafkaSettings(), bootstrap_servers=kafka.bootstrap_servers).admin()
     test = re.sub(r"[^a-zA-Z0-9]+", "-", request.node.name)[:60].strip("-")
     number = itertools.count(1)
 
     def create(partitions: int = 1, **config: str) -> str:
         name = f"{test}-{next(number)}-{uuid.uuid4().hex[:8]}"
-        admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
-        admin.create_topics([NewTopic(name, partitions, 1, config=config)])[name].result(30)
+        admin.create_topics([TopicSpec(name, partitions, 1, config)], 30)
         return name
 
-    return create
+    yield create
+    admin.close()

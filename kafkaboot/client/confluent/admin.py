@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from concurrent.futures import Future
 
+    from confluent_kafka.admin import TopicMetadata  # type: ignore[attr-defined]
+
     from kafkaboot.client.ports import TopicSpec
 
 T = TypeVar("T")
 
 _CAUSES_KEPT = 20
+_LOOK = 0.02
 _AWAY = frozenset({"_TRANSPORT", "_TIMED_OUT", "_ALL_BROKERS_DOWN", "REQUEST_TIMED_OUT"})
 _TELLING = frozenset({"_AUTHENTICATION", "_SSL", "_RESOLVE"})
 
@@ -54,7 +57,11 @@ class ConfluentAdmin:
         }
 
     def create_topics(self, specs: Sequence[TopicSpec], timeout: float) -> None:
-        """Create; one that exists already is left as it is."""
+        """Create, and return when they can be used; one that exists already is left as it is.
+
+        The controller answers before every broker has heard of the topic, and a client that asks in between is told
+        that it does not exist.
+        """
         if not specs:
             return
         asked = [NewTopic(spec.name, spec.partitions, spec.replication, config=spec.config) for spec in specs]
@@ -66,6 +73,7 @@ class ConfluentAdmin:
             except ClientError as error:
                 if error.code != "TOPIC_ALREADY_EXISTS":
                     raise
+        self._await_leaders({spec.name for spec in specs}, until)
 
     def end_offsets(self, partitions: Sequence[TP], timeout: float) -> dict[TP, int]:
         """The high watermark of each partition."""
@@ -96,6 +104,25 @@ class ConfluentAdmin:
     def close(self) -> None:
         """Drop the connection; a second call does nothing."""
         self._client = None
+
+    def _await_leaders(self, names: set[str], until: float) -> None:
+        while True:
+            try:
+                known = self._open().list_topics(timeout=max(0.1, until - time.monotonic())).topics
+            except KafkaException as error:
+                raise self._explained(error, "the list of topics") from error
+            waiting = [name for name in names if name not in known or not _led(known[name])]
+            if not waiting:
+                return
+            if time.monotonic() >= until:
+                raise ClientError(
+                    f"created, but no leader is known yet: {', '.join(sorted(waiting))}",
+                    code="LEADER_NOT_AVAILABLE",
+                    retriable=True,
+                    where=self._servers,
+                    todo="wait until all brokers are up, and try again",
+                )
+            time.sleep(_LOOK)
 
     def _open(self) -> AdminClient:
         if self._client is None:
@@ -136,3 +163,7 @@ class ConfluentAdmin:
         if causes:
             return client_error(causes[-1], where=plain.where, kind=BrokerUnreachableError)
         return client_error(error, where=plain.where, kind=BrokerUnreachableError)
+
+
+def _led(topic: TopicMetadata) -> bool:
+    return bool(topic.partitions) and all(partition.leader >= 0 for partition in topic.partitions.values())
