@@ -155,6 +155,7 @@ def construct(model: Any, data: Any) -> Any:
 def explain_invalid(error: ValidationError, shape: Shape, node: Node, path: Path, feed: Feed) -> Iterator[Problem]:
     """What pydantic complains of, each at the place where the value was written, in the words of a configuration."""
     wanted: dict[Path, list[str]] = {}
+    of_model: set[Path] = set()
     found: dict[Path, tuple[Node, Path, bool]] = {}
     for each in error.errors(include_url=False, include_context=True):
         spot, at, secret, loc, missing = _locate(shape, node, path, each["loc"])
@@ -165,6 +166,8 @@ def explain_invalid(error: ValidationError, shape: Shape, node: Node, path: Path
             wanted.setdefault(loc, []).append("a value is wanted, and there is none")
         else:
             wanted.setdefault(loc, []).append(_text(each, secret=secret, feed=feed))
+            if not isinstance(spot, Leaf) and each["type"] in {"value_error", "assertion_error"}:
+                of_model.add(loc)
         found[loc] = spot, at, secret
     for loc, texts in wanted.items():
         spot, at, secret = found[loc]
@@ -173,7 +176,8 @@ def explain_invalid(error: ValidationError, shape: Shape, node: Node, path: Path
             yield Problem(key, spot.origin if loc[:-1] else None, f"`{key}` has no value", f"set `{key}`")
         else:
             secret = secret or (isinstance(spot, Leaf) and (spot.secret or is_secret(key, spot.text)))
-            yield Problem(key, spot.origin, f"`{key}` is {_shown(spot, key, feed, secret=secret)}: {said}")
+            shown = "" if loc in of_model else f" is {_shown(spot, key, feed, secret=secret)}"
+            yield Problem(key, spot.origin, f"`{key}`{shown}: {said}")
 
 
 def _shown_name(shape: Shape, loc: Path, missing: str) -> str:

@@ -81,7 +81,10 @@ class Configuration:
         Raises:
             InvalidConfigurationError: All that is wrong, in all sections.
         """
-        self._sections.update(sections)
+        from kafkaboot.config.settings import ConfigSettings, ProfilesSettings
+
+        own = {"kafkaboot.config": ConfigSettings, "kafkaboot.profiles": ProfilesSettings}
+        self._sections.update({**own, **sections})
         shape = Sections(self._sections).shape(complete=True)
         _, problems = self._place(shape, strict=False)
         for prefix, model in self._sections.items():

@@ -39,7 +39,7 @@ def is_secret_key(key: str) -> bool:
         return False
     if _ANYWHERE.intersection(every) or every[-1] in _LAST:
         return True
-    if every[-2:] in {("oauthbearer", "config"), ("basic", "info")}:
+    if every[-2:] in {("oauthbearer", "config"), ("user", "info")}:
         return True
     last_segment = words(key.rpartition(".")[2])
     before = last_segment[:-1] or (every[-2:-1] if every[-2:-1] in {("api",), ("private",), ("ssl",)} else ())

@@ -140,7 +140,7 @@ class Placement:
 
     def _unknown(self, shape: Shape, placed: Branch, node: Branch, name: str, child: Node, path: Path) -> None:
         forbidden = shape.extra == "forbid" or (self.strict and shape.extra == "ignore")
-        if not forbidden or (node.loose and not self.strict):
+        if not forbidden or (node.loose and not (self.strict or shape.sections)):
             if shape.extra in {"allow", "open"} and not node.loose:
                 placed.children[name] = merge(placed.children.get(name), child)
             return

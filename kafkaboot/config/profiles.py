@@ -105,8 +105,8 @@ def expand(names: Sequence[str], groups: Mapping[str, Sequence[str]]) -> tuple[s
     return tuple(active)
 
 
-def check_exists(name: str, origin: Origin, looked_for: Sequence[str], existing: Collection[str]) -> None:
-    """Refuse a profile that was asked for by name and to which nothing belongs.
+def check_exists(name: str, origin: Origin, looked_for: Sequence[str], file: str, existing: Collection[str]) -> None:
+    """Refuse a profile that was asked for by name and to which nothing belongs; `file` is where it could begin.
 
     Raises:
         InvalidConfigurationError: Naming the files looked for and the profiles that exist.
@@ -114,9 +114,9 @@ def check_exists(name: str, origin: Origin, looked_for: Sequence[str], existing:
     if name in existing:
         return
     meant = nearest(name, existing)
-    create = f"create {looked_for[0]}" if looked_for else f"create application-{name}.yaml"
+    create = f"create {file}"
     raise invalid(
-        f"nothing belongs to the profile `{name}`; looked for {', '.join(looked_for) or 'files'}, for a document with"
+        f"nothing belongs to the profile `{name}`; looked for {', '.join(looked_for)}, for a document with"
         f" `on-profile` and for a group; profiles that exist: {', '.join(sorted(existing)) or 'none'}",
         origin,
         key="kafkaboot.profiles.active",

@@ -122,7 +122,9 @@ class _Loading:
         if explicit:
             existing = self.existing(plain, places)
             for name, origin in explicit:
-                check_exists(name, origin, looked_for[name], existing)
+                main = mains[0] if mains else self.directory / f"{NAME}.yaml"
+                file = self.shown(main.with_name(f"{main.stem}-{name}.yaml"))
+                check_exists(name, origin, looked_for[name], file, existing)
         return Configuration([*self.below, *files, *imports, *self.above], active)
 
     def places(self, locations: Sequence[str | Path]) -> list[tuple[Path, str]]:
