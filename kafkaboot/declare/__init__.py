@@ -1,6 +1,6 @@
 """The decorators, and how what they wrote is found and read again."""
 
-from kafkaboot.declare.annotations import NOTHING, resolve, type_name
+from kafkaboot.declare.annotations import NOTHING, resolve
 from kafkaboot.declare.class_decorators import component, event, settings
 from kafkaboot.declare.decorators import event_handler, on_start, on_stop, publisher
 from kafkaboot.declare.lookup import (
@@ -27,6 +27,7 @@ from kafkaboot.declare.spec import (
     SettingsSpec,
     Start,
 )
+from kafkaboot.message import type_name
 
 __all__ = [
     "NOTHING",

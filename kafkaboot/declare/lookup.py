@@ -10,10 +10,11 @@ import dataclasses
 import inspect
 from typing import Any
 
-from kafkaboot.declare.annotations import resolve, type_name, without_marks, without_none
+from kafkaboot.declare.annotations import resolve
 from kafkaboot.declare.marks import COMPONENT, EVENT, HANDLER, HOOK, PUBLISHERS, SETTINGS, Mark
 from kafkaboot.declare.spec import ComponentSpec, EventSpec, HandlerSpec, PublisherSpec, SettingsSpec
 from kafkaboot.errors import DeclarationError
+from kafkaboot.message import type_name, without_marks, without_none
 
 
 def handler_spec(function: Any, owner: type | None = None) -> HandlerSpec | None:

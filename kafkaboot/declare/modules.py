@@ -89,17 +89,16 @@ def _below(package: ModuleType) -> Iterator[str]:
 
 
 def _inside(folder: Path, name: str) -> Iterator[str]:
-    found = {module.name for module in pkgutil.iter_modules([str(folder)])}
+    found = {module.name: module.ispkg for module in pkgutil.iter_modules([str(folder)])}
     # Someone who forgets an `__init__.py` would otherwise miss a handler without a word.
-    found |= {child.name for child in folder.iterdir() if child.is_dir() and any(child.glob("*.py"))}
-    for child in sorted(found):
-        if child == "__main__" or child in {"tests", "conftest"} or child.startswith("test_"):
+    loose = {child.name for child in folder.iterdir() if child.is_dir() and child.name.isidentifier()} - found.keys()
+    for child in sorted(found.keys() | loose):
+        if child in {"__main__", "__pycache__", "tests", "conftest"} or child.startswith("test_"):
             continue
-        if not child.isidentifier():
-            continue
-        yield f"{name}.{child}"
-        if (folder / child).is_dir():
-            yield from _inside(folder / child, f"{name}.{child}")
+        below = list(_inside(folder / child, f"{name}.{child}")) if child in loose or found[child] else []
+        if child in found or below:
+            yield f"{name}.{child}"
+            yield from below
 
 
 def _imported(name: str, root: Path) -> ModuleType:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import typing
 from typing import TYPE_CHECKING, Any
 
-from kafkaboot.declare.annotations import without_marks, without_none
 from kafkaboot.declare.lookup import event_spec
 from kafkaboot.errors import DeclarationError
+from kafkaboot.message import split
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -54,9 +54,9 @@ class EventRegistry:
 
 def event_name(annotation: Any) -> str | None:
     """The `@event` name of a payload's annotation: of `T`, `T | None`, `list[T]`; `None` where it has none."""
-    bare, _ = without_none(without_marks(annotation)[0])
+    bare, _ = split(annotation)
     if typing.get_origin(bare) is list:
-        bare, _ = without_none(without_marks(typing.get_args(bare)[0])[0])
+        bare, _ = split(typing.get_args(bare)[0])
     spec = event_spec(bare)
     return spec.name if spec else None
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from kafkaboot.declare.annotations import NOTHING, parameters, resolve, type_name, without_marks, without_none
+from kafkaboot.declare.annotations import NOTHING, parameters, resolve
 from kafkaboot.declare.lookup import publisher_specs
 from kafkaboot.declare.markers import Header, Key, Named, Payload
 from kafkaboot.errors import DeclarationError
-from kafkaboot.message import Context, Record, decodable
+from kafkaboot.message import Context, Record, decodable, type_name, without_marks, without_none
 
 if TYPE_CHECKING:
     import inspect

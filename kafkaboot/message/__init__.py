@@ -1,5 +1,6 @@
 """What travels: records, headers, codecs."""
 
+from kafkaboot.message.annotation import split, type_name, without_marks, without_none
 from kafkaboot.message.codec import content_type, decodable, decoder, encode, encoder
 from kafkaboot.message.context import Context
 from kafkaboot.message.explain import explain, printable
@@ -16,7 +17,12 @@ __all__ = [
     "decoder",
     "encode",
     "encoder",
+    "event_type",
     "explain",
     "place",
     "printable",
+    "split",
+    "type_name",
+    "without_marks",
+    "without_none",
 ]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from kafkaboot.errors import DeclarationError, UnencodableError
+from kafkaboot.message.annotation import split, type_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -85,22 +86,34 @@ def encoder(annotation: Any = None) -> Callable[[Any], bytes | None]:
         UnencodableError: From the function: a part of the payload has no form in JSON. It names the part.
     """
     bare, _ = split(annotation)
-    if not isinstance(bare, type) or not hasattr(bare, "__pydantic_serializer__"):
+    if not isinstance(bare, type) or bare in {bytes, str}:
         return encode
-    from kafkaboot.message.model_codec import model_encoder
+    if hasattr(bare, "__pydantic_serializer__"):
+        from kafkaboot.message.model_codec import model_serializer
 
-    quick = model_encoder(bare)
+        to_json = model_serializer(bare)
 
-    def encode_model(payload: Any) -> bytes | None:
-        # A subclass has fields of its own, which the declared class's serializer would leave out.
+        def encode_model(payload: Any) -> bytes | None:
+            # A subclass has fields of its own, which the declared class's serializer would leave out.
+            if type(payload) is not bare:
+                return encode(payload)
+            try:
+                return to_json(payload, by_alias=True)
+            except Exception as error:
+                raise _unencodable(payload, error) from error
+
+        return encode_model
+    to_bytes = _JSON.encode
+
+    def encode_known(payload: Any) -> bytes | None:
         if type(payload) is not bare:
             return encode(payload)
         try:
-            return quick(payload)
+            return to_bytes(payload)
         except Exception as error:
             raise _unencodable(payload, error) from error
 
-    return encode_model
+    return encode_known
 
 
 def encode(payload: Any) -> bytes | None:
@@ -109,21 +122,24 @@ def encode(payload: Any) -> bytes | None:
     Raises:
         UnencodableError: A part of it has no form in JSON.
     """
-    if payload is None:
-        return None
     kind = type(payload)
-    if kind is bytes:
-        return payload  # type: ignore[no-any-return]
+    way = _WAYS.get(kind) or _way(kind)
     try:
-        if isinstance(payload, bytearray | memoryview):
-            return bytes(payload)
-        if kind is str:
-            return payload.encode()  # type: ignore[no-any-return]
-        if hasattr(kind, "__pydantic_serializer__"):
-            return kind.__pydantic_serializer__.to_json(payload, by_alias=True)  # type: ignore[no-any-return]
-        return _JSON.encode(payload)
+        return way(payload)
     except Exception as error:
         raise _unencodable(payload, error) from error
+
+
+def _way(kind: type) -> Callable[[Any], bytes | None]:
+    """How payloads of a class become bytes, found once for each class."""
+    way: Callable[[Any], bytes | None] = _JSON.encode
+    if hasattr(kind, "__pydantic_serializer__"):
+        from kafkaboot.message.model_codec import model_serializer
+
+        to_json = model_serializer(kind)
+        way = lambda payload: to_json(payload, by_alias=True)  # noqa: E731 - the other ways are values as well
+    _WAYS[kind] = way
+    return way
 
 
 def content_type(annotation: Any) -> str:
@@ -132,17 +148,6 @@ def content_type(annotation: Any) -> str:
     if bare is str:
         return TEXT
     return RAW if bare in {bytes, bytearray, memoryview} else JSON
-
-
-def split(annotation: Any) -> tuple[Any, bool]:
-    """An annotation without `Annotated` around it and without `| None`, and whether there was one."""
-    if typing.get_origin(annotation) is typing.Annotated:
-        annotation = annotation.__origin__
-    if typing.get_origin(annotation) not in {typing.Union, types.UnionType}:
-        return annotation, False
-    members = typing.get_args(annotation)
-    rest = tuple(member for member in members if member is not types.NoneType)
-    return typing.Union[rest], len(rest) < len(members)  # noqa: UP007 - the members are known at run time only
 
 
 def _by_pydantic(annotation: Any) -> bool:
@@ -184,9 +189,8 @@ def _inspect() -> Any:
 
 
 def _undeclarable(annotation: Any, why: str) -> DeclarationError:
-    name = getattr(annotation, "__name__", None) or str(annotation)
     return DeclarationError(
-        f"no record can be decoded into {name}: {why}",
+        f"no record can be decoded into {type_name(annotation)}: {why}",
         todo="use a pydantic model, a dataclass, a msgspec.Struct, a TypedDict, dict, list, str or bytes",
     )
 
@@ -200,6 +204,14 @@ def _hook(part: Any) -> Any:
 
 
 _JSON = msgspec.json.Encoder(enc_hook=_hook)
+
+_WAYS: dict[type, Callable[[Any], bytes | None]] = {
+    type(None): lambda _: None,
+    bytes: lambda payload: payload,
+    bytearray: bytes,
+    memoryview: bytes,
+    str: str.encode,
+}
 
 
 def _unencodable(payload: Any, error: Exception) -> UnencodableError:

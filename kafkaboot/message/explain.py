@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from kafkaboot.errors import UndecodableError
-from kafkaboot.message.codec import split
+from kafkaboot.message.annotation import split, type_name
 
 LIMIT = 80
 """Characters that a text from the wire may take in an error."""
@@ -39,14 +39,14 @@ def explain(
         fate: What becomes of the record.
     """
     bare, _ = split(annotation)
-    name = getattr(bare, "__name__", None) or str(bare)
+    name = type_name(bare)
     todo = ""
     if raw is None:
         what = f"the value is null, and {name} does not take null"
         todo = f"annotate the payload {name} | None to take null values (tombstones)"
     else:
         broken = _not_utf8(raw) if bare is str else _not_json(raw)
-        what = broken or f"the value is no {name}: {_mistakes(error, raw)}"
+        what = broken or f"the value does not fit {name}: {_mistakes(error, raw)}"
     return UndecodableError(what, where=where, fate=fate, todo=todo)
 
 
@@ -118,7 +118,8 @@ def _mistakes(error: BaseException, raw: bytes) -> str:
 
 def _from_pydantic(mistake: dict[str, Any]) -> str:
     steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in mistake["loc"])
-    path = printable("".join(steps).removeprefix(".")) or "the whole"
+    path = printable("".join(steps).removeprefix("."))
+    head = f"{path}: " if path else ""
     kind, message, context = mistake["type"], mistake["msg"], mistake.get("ctx", {})
     if kind == "missing":
         return f"{path} is missing"
@@ -129,16 +130,16 @@ def _from_pydantic(mistake: dict[str, Any]) -> str:
     if kind == "union_tag_invalid":
         message = f"Input should be tagged with one of {context['expected_tags']}"
     if kind in {"value_error", "assertion_error"}:
-        return f"{path}: {printable(str(context.get('error', message)))}"
+        return f"{head}{printable(str(context.get('error', message)))}"
     wanted = printable(message.removeprefix("Input should be ").removeprefix("Value error, "))
-    return f"{path}: wanted {wanted}, got {shape(mistake['input'])}"
+    return f"{head}wanted {wanted}, got {shape(mistake['input'])}"
 
 
 def _from_msgspec(message: str, raw: bytes) -> str:
     match = _AT.match(message)
     what, path = (match["what"], match["path"] or "$") if match else (message, "$")
     spot = path.removeprefix("$").removeprefix(".")
-    title = printable(spot) or "the whole"
+    head = f"{printable(spot)}: " if spot else ""
     value = _found(raw, path)
     if field := re.fullmatch(r"Object missing required field `(.*)`", what, re.DOTALL):
         return f"{printable(f'{spot}.{field[1]}'.removeprefix('.'))} is missing"
@@ -149,10 +150,10 @@ def _from_msgspec(message: str, raw: bytes) -> str:
     seen = shape(value) if value is not _UNKNOWN else got.replace("`", "")
     tail = f", got {seen}" if seen else ""
     if expected:
-        return f"{title}: wanted {printable(expected['wanted'].replace('`', ''))}{tail}"
+        return f"{head}wanted {printable(expected['wanted'].replace('`', ''))}{tail}"
     if what.startswith(("Invalid enum value", "Invalid value")):
-        return f"{title}: wanted one of the known values{tail}"
-    return f"{title}: {printable(what[:1].lower() + what[1:])}{tail}"
+        return f"{head}wanted one of the known values{tail}"
+    return f"{head}{printable(what[:1].lower() + what[1:])}{tail}"
 
 
 def _found(raw: bytes, path: str) -> Any:

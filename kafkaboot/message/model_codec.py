@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 from pydantic.errors import PydanticUserError
 
 from kafkaboot.errors import DeclarationError
+from kafkaboot.message.annotation import type_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,13 +23,12 @@ def model_decoder(annotation: Any) -> Callable[[bytes | None], Any]:
     try:
         return TypeAdapter(annotation).validator.validate_json  # type: ignore[return-value]
     except (PydanticUserError, TypeError) as error:
-        name = getattr(annotation, "__name__", None) or str(annotation)
         raise DeclarationError(
-            f"no record can be decoded into {name}: {str(error).splitlines()[0]}",
+            f"no record can be decoded into {type_name(annotation)}: {str(error).splitlines()[0]}",
             todo="make it of pydantic models, dataclasses, dicts, lists, numbers, texts and times",
         ) from error
 
 
-def model_encoder(model: Any) -> Callable[[Any], bytes]:
-    """The serializer's own function, writing the aliases that the decoder reads."""
-    return partial(TypeAdapter(model).serializer.to_json, by_alias=True)
+def model_serializer(model: Any) -> Callable[..., bytes]:
+    """The serializer's own function. Called with `by_alias=True` it writes the names that the decoder reads."""
+    return TypeAdapter(model).serializer.to_json
