@@ -236,7 +236,8 @@ def test_a_wrong_type_is_refused_with_line_value_and_what_is_wanted(tmp_path):
     found = configured(tmp_path, text)
     assert problems(lambda: found.bind("kafkaboot.kafka", Kafka)) == [
         (
-            "application.yaml:4: `kafkaboot.kafka.request-timeout` is 'soon': a duration is wanted: 200ms, 10s, 1m30s, 1h,"
+            "application.yaml:4: `kafkaboot.kafka.request-timeout` is 'soon'"
+            ": a duration is wanted: 200ms, 10s, 1m30s, 1h,"
             " 7d, or a number of seconds"
         ),
         "application.yaml:3: `kafkaboot.kafka.retries` is 'many': a whole number is wanted",
