@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kafkaboot.errors import DeclarationError
+
 
 @dataclass(frozen=True, slots=True)
 class Payload:
@@ -15,6 +17,10 @@ class Header:
     """`Annotated[str, Header("name")]`: the last header of that name, as text or as bytes."""
 
     name: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise DeclarationError(f"Header({self.name!r}): it needs the header's name", todo='write Header("name")')
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,7 +147,9 @@ class _Reader:
             inner, marks = without_marks(inner)
         ours = [mark for mark in marks if isinstance(mark, Payload | Header | Key | Named)]
         # `Header` instead of `Header("name")` would otherwise make the parameter a payload without a word.
-        forgotten = next((mark for mark in marks if mark in {Payload, Header, Key, Named}), None)
+        forgotten = next(
+            (mark for mark in marks if any(mark is known for known in (Payload, Header, Key, Named))), None
+        )
         if forgotten is not None:
             example = 'Header("name")' if forgotten is Header else f"{forgotten.__name__}()"
             raise self.error(f"marks {parameter.name!r} with the class {forgotten.__name__}", f"write {example}")
@@ -161,7 +163,7 @@ class _Reader:
             return Parameter(parameter.name, kind, wanted, parameter.default, required, header, optional, by_name)
 
         if isinstance(mark, Header | Key):
-            if inner not in {str, bytes}:
+            if inner is not str and inner is not bytes:
                 raise self.error(
                     f"wants the {type(mark).__name__.lower()} {parameter.name!r} as {type_name(inner)}",
                     "annotate it with str or bytes, or with str | None where it may be absent",

@@ -86,7 +86,7 @@ def encoder(annotation: Any = None) -> Callable[[Any], bytes | None]:
         UnencodableError: From the function: a part of the payload has no form in JSON. It names the part.
     """
     bare, _ = split(annotation)
-    if not isinstance(bare, type) or bare in {bytes, str}:
+    if not isinstance(bare, type) or bare is bytes or bare is str:
         return encode
     if hasattr(bare, "__pydantic_serializer__"):
         from kafkaboot.message.model_codec import model_serializer
@@ -147,7 +147,7 @@ def content_type(annotation: Any) -> str:
     bare, _ = split(annotation)
     if bare is str:
         return TEXT
-    return RAW if bare in {bytes, bytearray, memoryview} else JSON
+    return RAW if any(bare is raw for raw in (bytes, bytearray, memoryview)) else JSON
 
 
 def _by_pydantic(annotation: Any) -> bool:

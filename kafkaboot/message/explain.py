@@ -23,6 +23,9 @@ SHOWN = 3
 _AT = re.compile(r"^(?P<what>.*?)(?: - at `(?:key in )?(?P<path>\$.*)`)?$", re.DOTALL)
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
 _EXPECTED = re.compile(r"^Expected (?P<wanted>.*?)(?:, got (?P<got>.*))?$", re.DOTALL)
+_MALFORMED = re.compile(r"^JSON is malformed: (.*) \(byte (\d+)\)$")
+_HALF_A_PAIR = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])")
+_INVALID = re.compile(r"^Invalid JSON: (.*) at line (\d+) column (\d+)$")
 _UNKNOWN: Any = object()
 
 
@@ -45,7 +48,7 @@ def explain(
         what = f"the value is null, and {name} does not take null"
         todo = f"annotate the payload {name} | None to take null values (tombstones)"
     else:
-        broken = _not_utf8(raw) if bare is str else _not_json(raw)
+        broken = _not_utf8(raw) if bare is str else _not_json(raw) or _not_their_json(error, raw)
         what = broken or f"the value does not fit {name}: {_mistakes(error, raw)}"
     return UndecodableError(what, where=where, fate=fate, todo=todo)
 
@@ -100,6 +103,20 @@ def _not_json(raw: bytes) -> str:
         return f"the value is not JSON: {reason[:1].lower()}{reason[1:]} at byte {byte}"
     except RecursionError:
         return "the value is JSON that is nested too deeply"
+    return ""
+
+
+def _not_their_json(error: BaseException, raw: bytes) -> str:
+    """What Python's parser lets pass and the decoder does not: `NaN`, half a surrogate pair."""
+    if type(error) is msgspec.DecodeError and (found := _MALFORMED.match(str(error))):
+        return f"the value is not JSON: {found[1]} at byte {found[2]}"
+    if type(error) is msgspec.DecodeError and (half := _HALF_A_PAIR.search(raw)):
+        return f"the value is not JSON: half a surrogate pair at byte {half.start()}"
+    errors = getattr(error, "errors", None)
+    first = errors(include_url=False)[0] if callable(errors) else {"type": ""}
+    if first["type"] == "json_invalid" and (found := _INVALID.match(first["msg"])):
+        before = sum(len(line) + 1 for line in raw.split(b"\n")[: int(found[2]) - 1])
+        return f"the value is not JSON: {found[1]} at byte {max(0, before + int(found[3]) - 1)}"
     return ""
 
 

@@ -228,6 +228,9 @@ def records_and_payload(records: list[Record], order: Order) -> None: ...
 def single(order: Order) -> None: ...
 
 
+def unhashable_marks(order: Annotated[dict, []], a: Annotated[str, Key(), {}]) -> None: ...
+
+
 def empty() -> None: ...
 
 
@@ -241,8 +244,8 @@ def records(records: list[Record]) -> None: ...
             under_type_checking,
             {},
             (
-                "parameter 'total' of under_type_checking is annotated with 'Decimal', which test_signature does not know"
-                " at run time\n  To do: define Decimal in the module, or import it outside of `if TYPE_CHECKING:`"
+                "parameter 'total' of under_type_checking is annotated with 'Decimal', which test_signature does not"
+                " know at run time\n  To do: define Decimal in the module, or import it outside of `if TYPE_CHECKING:`"
             ),
         ),
         (unannotated, {}, "handler unannotated has the parameter 'order' without an annotation"),
@@ -269,6 +272,16 @@ def test_what_cannot_be_filled_is_refused_with_its_place(function: Any, options:
         read_signature(function, "shop.py:1", **options)
     assert text in str(caught.value)
     assert str(caught.value).startswith("shop.py:1: ")
+
+
+def test_marks_of_other_libraries_do_no_harm() -> None:
+    assert kinds(unhashable_marks) == {"order": Kind.PAYLOAD, "a": Kind.KEY}
+
+
+@pytest.mark.parametrize("name", ["", None, 7])
+def test_a_header_without_a_name_is_refused_where_it_is_written(name: Any) -> None:
+    with pytest.raises(DeclarationError, match="it needs the header's name"):
+        Header(name)
 
 
 def test_a_handler_may_ask_for_nothing() -> None:

@@ -69,6 +69,18 @@ def test_what_is_not_json_is_told_with_its_byte(annotation: Any, raw: bytes, tex
     assert said(annotation, raw) == text
 
 
+@pytest.mark.parametrize(
+    ("annotation", "raw", "text"),
+    [
+        (OrderStruct, b'{"order_id":NaN}', "the value is not JSON: invalid character at byte 12"),
+        (dict, b'{"a":"\\ud83d\\ude00\\ud800"}', "the value is not JSON: half a surrogate pair at byte 18"),
+        (Order, b'{\n"order_id":"\\ud800"}', "the value is not JSON: unexpected end of hex escape at byte 20"),
+    ],
+)
+def test_what_only_the_decoder_calls_broken_is_told_with_its_byte_too(annotation: Any, raw: bytes, text: str) -> None:
+    assert said(annotation, raw) == text
+
+
 @pytest.mark.parametrize("annotation", [Order, OrderStruct, list])
 def test_json_that_is_nested_too_deeply_is_an_error_and_no_crash(annotation: Any) -> None:
     raw = b"[" * 100_000 if annotation is list else b'{"lines":' + b"[" * 100_000
@@ -88,8 +100,8 @@ def test_json_that_is_nested_too_deeply_is_an_error_and_no_crash(annotation: Any
             Order,
             b'{"order_id":"o","lines":[{"price":1},{"price":"4x11"}]}',
             (
-                "the value does not fit Order: lines[1].price: wanted a valid integer, unable to parse string as an integer,"
-                " got a string of 4 characters"
+                "the value does not fit Order: lines[1].price: wanted a valid integer, unable to parse string as an"
+                " integer, got a string of 4 characters"
             ),
         ),
         (
