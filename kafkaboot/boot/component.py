@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import sys
 import types
 import typing
 from dataclasses import dataclass, replace
 from typing import Any
 
+from kafkaboot.declare import NOTHING as ABSENT
+from kafkaboot.declare import Named, resolve, type_name
 from kafkaboot.errors import WiringError
 
 if typing.TYPE_CHECKING:
@@ -16,16 +17,6 @@ if typing.TYPE_CHECKING:
 
 APPLICATION = "the application"
 """The source of what the user's own packages declare."""
-
-ABSENT: Any = inspect.Parameter.empty
-"""The default of a parameter that has none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Named:
-    """Ask for a component by its name too: `Annotated[Store, Named("archive")]`."""
-
-    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +48,11 @@ class Component:
         where: The file and line of its definition.
         name: Its name, for `Annotated[T, Named("...")]`.
         primary: Whether it wins where several fit.
+        beside: What must be there before it without being passed to the factory.
         source: Who offers it: the application, or an auto-configuration's name.
+        starts: Called with the instance when it is built, beside its own `@on_start` methods.
+        stops: Called with the instance at the end, beside its own `@on_stop` methods.
+        timeout: Seconds that each of its hooks may take; the application's two settings where it is `None`.
     """
 
     provides: Any
@@ -65,7 +60,11 @@ class Component:
     where: str
     name: str
     primary: bool = False
+    beside: tuple[Dependency, ...] = ()
     source: str = APPLICATION
+    starts: tuple[Callable[[Any], Any], ...] = ()
+    stops: tuple[Callable[[Any], Any], ...] = ()
+    timeout: float | None = None
 
     @classmethod
     def holding(cls, instance: object, *, where: str, source: str, provides: Any = None, name: str = "") -> Component:
@@ -81,7 +80,8 @@ def dependencies(factory: Callable[..., Any], where: str) -> tuple[Dependency, .
     """What `factory` asks for.
 
     Raises:
-        WiringError: A parameter has neither an annotation nor a default, or an annotation that cannot be resolved.
+        WiringError: A parameter has neither an annotation nor a default, or cannot be passed by name.
+        DeclarationError: An annotation cannot be resolved.
     """
     title = getattr(factory, "__name__", repr(factory))
     if inspect.iscoroutinefunction(factory) or inspect.isasyncgenfunction(factory):
@@ -120,7 +120,7 @@ def dependencies(factory: Callable[..., Any], where: str) -> tuple[Dependency, .
                 where=where,
                 todo="annotate it with the type of a component or of a settings class, or give it a default",
             )
-        annotation = _resolved(parameter.annotation, function, title, parameter.name, where)
+        annotation = resolve(parameter.annotation, function, parameter.name, where)
         found.append(dependency(parameter.name, annotation, parameter.default))
     return tuple(found)
 
@@ -140,38 +140,3 @@ def dependency(parameter: str, annotation: Any, default: Any = ABSENT) -> Depend
     if typing.get_origin(annotation) is list:
         return Dependency(parameter, typing.get_args(annotation)[0], name, many=True)
     return Dependency(parameter, annotation, name, default=default)
-
-
-def _resolved(annotation: Any, function: Any, title: str, parameter: str, where: str) -> Any:
-    """The annotation as an object; one that is text is read in the module of the function."""
-    if not isinstance(annotation, str):
-        holder: dict[str, Any] = {parameter: annotation}
-    else:
-        holder = {parameter: typing.ForwardRef(annotation, is_argument=False)}
-    module = sys.modules.get(getattr(function, "__module__", "") or "")
-    scope = getattr(inspect.unwrap(function), "__globals__", None) or vars(module or typing)
-    stand_in = types.SimpleNamespace(__annotations__=holder)
-    try:
-        return typing.get_type_hints(stand_in, globalns=scope, include_extras=True)[parameter]
-    except NameError as error:
-        raise WiringError(
-            f"the annotation of parameter {parameter!r} of {title} names {error.name!r}, "
-            "which its module does not know at run time",
-            where=where,
-            todo=f"import {error.name} outside of `if TYPE_CHECKING:`",
-        ) from error
-    except Exception as error:
-        raise WiringError(
-            f"the annotation {annotation!r} of parameter {parameter!r} of {title} cannot be read: {error}",
-            where=where,
-            todo="annotate it with the type of a component or of a settings class",
-        ) from error
-
-
-def type_name(provided: Any) -> str:
-    """A type as a reader writes it, without the module's path."""
-    arguments = typing.get_args(provided)
-    if arguments:
-        origin = type_name(typing.get_origin(provided))
-        return f"{origin}[{', '.join(type_name(argument) for argument in arguments)}]"
-    return getattr(provided, "__name__", None) or str(provided)

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from dependency_injector import containers, providers
 
-from kafkaboot.boot.component import Component, Dependency, type_name
-from kafkaboot.boot.graph import Demand, Filled, Given, Graph, failed
+from kafkaboot.boot.component import Component, Dependency
+from kafkaboot.boot.graph import Demand, Given, Graph, failed
+from kafkaboot.declare import type_name
 from kafkaboot.errors import KafkabootError, WiringError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 T = TypeVar("T")
 
@@ -41,10 +42,9 @@ class Container:
         """All of them, in the order of their declaration."""
         return self._graph.components
 
-    @property
-    def order(self) -> Sequence[Component]:
-        """All of them, each behind what it needs. Known after `check`."""
-        return self._graph.order
+    def order(self, roots: Iterable[Component | Demand] | None = None) -> list[Component]:
+        """The roots and all that they need, each behind what it needs; all components without roots. After `check`."""
+        return self._graph.closure(self.components if roots is None else roots)
 
     def check(self, demands: Sequence[Demand] = ()) -> None:
         """Decide who fills what, for all components and all `demands`. Nothing is built.
@@ -54,14 +54,11 @@ class Container:
         """
         self._graph.check(demands)
         for component in self._graph.order:
-            arguments = {name: self._provider(found) for name, found in self._graph.filled[component].items()}
+            beside = {wish.parameter for wish in component.beside}
+            filled = self._graph.filled[component]
+            arguments = {name: self._provider(found) for name, found in filled.items() if name not in beside}
             provider = providers.ThreadSafeSingleton(self._builder(component), **arguments)
             self._store.set_provider(self._slots[component], provider)
-
-    def build(self) -> None:
-        """Build every component, each behind what it needs."""
-        for component in self._graph.order:
-            self.instance(component)
 
     def instance(self, component: Component) -> Any:
         """The one instance of a component; it is built if it is not yet."""
@@ -88,9 +85,9 @@ class Container:
         """What fills a checked demand, by parameter."""
         return {name: self._provider(found)() for name, found in self._graph.filled[demand].items()}
 
-    def needs(self, component: Component) -> Filled:
-        """Who fills the parameters of a checked component."""
-        return self._graph.filled[component]
+    def providing(self, wanted: Any) -> list[Component]:
+        """The components that fit a type, in the order of their declaration."""
+        return self._graph.fitting(Dependency("", wanted, many=True))
 
     def _provider(self, found: Component | list[Component] | Given) -> Any:
         if isinstance(found, Given):

@@ -14,7 +14,9 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from kafkaboot.boot.component import ABSENT, Component, Dependency, dependencies, type_name
+from kafkaboot.boot.component import Component, Dependency, dependencies
+from kafkaboot.declare import NOTHING as ABSENT
+from kafkaboot.declare import type_name
 from kafkaboot.errors import KafkabootError, WiringError
 
 if typing.TYPE_CHECKING:
@@ -67,7 +69,7 @@ class Graph:
         Raises:
             WiringError: One or several are missing, ambiguous or cyclic; all are told at once.
         """
-        problems: list[WiringError] = []
+        problems: list[KafkabootError] = []
         parents: dict[Node, tuple[Node, Dependency] | None] = {}
         waiting: deque[Node] = deque()
         roots: list[Node] = [*demands, *self.components]
@@ -90,12 +92,12 @@ class Graph:
             raise WiringError(f"{len(problems)} problems with the components\n\n{texts}")
 
     def _fill(
-        self, node: Node, parents: dict[Node, tuple[Node, Dependency] | None], problems: list[WiringError]
+        self, node: Node, parents: dict[Node, tuple[Node, Dependency] | None], problems: list[KafkabootError]
     ) -> Iterable[tuple[Component, Dependency]]:
         filled = self.filled[node] = {}
         try:
-            wishes = node.dependencies if isinstance(node, Demand) else dependencies(node.factory, node.where)
-        except WiringError as error:
+            wishes = node.dependencies if isinstance(node, Demand) else _wishes(node)
+        except KafkabootError as error:
             problems.append(error)
             return
         for wish in wishes:
@@ -187,6 +189,17 @@ class Graph:
                     stack.append((step[1], step[0], iter(self._edges(step[1]))))
         return circles
 
+    def closure(self, roots: Iterable[Node]) -> list[Component]:
+        """The components among the roots and all that they need, each behind what it needs. After `check`."""
+        seen: set[Node] = set()
+        waiting = list(roots)
+        while waiting:
+            node = waiting.pop()
+            if node not in seen:
+                seen.add(node)
+                waiting.extend(one for _, one in self._edges(node))
+        return [component for component in self.order if component in seen]
+
     def _edges(self, node: Node) -> list[tuple[str, Component]]:
         return [
             (parameter, one)
@@ -194,6 +207,10 @@ class Graph:
             if not isinstance(found, Given)
             for one in (found if isinstance(found, list) else [found])
         ]
+
+
+def _wishes(component: Component) -> tuple[Dependency, ...]:
+    return (*dependencies(component.factory, component.where), *component.beside)
 
 
 def _path(node: Node, parents: dict[Node, tuple[Node, Dependency] | None]) -> list[str]:
@@ -230,7 +247,9 @@ def _fit(provided: Any, wanted: Any) -> int:
         return _EXACT
     if not isinstance(provided, type):
         origin = typing.get_origin(provided)
-        return _SUBCLASS if isinstance(origin, type) and isinstance(wanted, type) and issubclass(origin, wanted) else 0
+        if not isinstance(origin, type) or not isinstance(wanted, type) or origin.__module__ == "builtins":
+            return 0  # who asks for a plain `dict` means a payload, not a section of the configuration
+        return _SUBCLASS if wanted in origin.__mro__[:-1] else 0
     if typing.get_origin(wanted) is not None:
         parametrised = (base for one in provided.__mro__ for base in one.__dict__.get("__orig_bases__", ()))
         return _SUBCLASS if wanted in parametrised else 0

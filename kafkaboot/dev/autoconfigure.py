@@ -10,7 +10,7 @@ from kafkaboot.dev import broker_for
 from kafkaboot.dev.settings import BrokerSettings
 
 PATIENCE = 300.0
-"""Seconds for a start: the first one may load a broker's artefacts or its image. Each kind has its own deadline below."""
+"""Seconds for a start: the first one may load artefacts or an image. Each kind has a shorter deadline of its own."""
 
 
 def desk_broker(kafka: KafkaSettings, settings: BrokerSettings) -> DeskBroker:

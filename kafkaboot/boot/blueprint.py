@@ -1,0 +1,248 @@
+"""Everything that is decided before anything is built: configuration, declarations, auto-configurations, the graph."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kafkaboot.boot import starters
+from kafkaboot.boot.autoconfiguration import decide, in_order
+from kafkaboot.boot.component import APPLICATION, Component, dependency
+from kafkaboot.boot.conditions import Surroundings
+from kafkaboot.boot.container import Container
+from kafkaboot.boot.pipeline import PUBLISHER, Preparation
+from kafkaboot.boot.report import Report
+from kafkaboot.boot.settings import ApplicationSettings, AutoconfigureSettings
+from kafkaboot.config import ConfigSettings, Configuration, InvalidConfigurationError, ProfilesSettings, load
+from kafkaboot.declare import Declarations, publishing_methods, scan
+from kafkaboot.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from kafkaboot.boot.analysis import Analyzer
+    from kafkaboot.boot.autoconfiguration import Loaded
+    from kafkaboot.boot.pipeline import Handler
+
+SUFFIXES = (".yaml", ".yml")
+
+OWN_SECTIONS: dict[str, Any] = {
+    "kafkaboot.application": ApplicationSettings,
+    "kafkaboot.autoconfigure": AutoconfigureSettings,
+    "kafkaboot.profiles": ProfilesSettings,
+    "kafkaboot.config": ConfigSettings,
+}
+"""Sections that belong to no auto-configuration."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What was asked for.
+
+    Attributes:
+        app: A package, a folder or a YAML file; `None` leaves it to the configuration.
+        config: Files and folders with configuration; none: `.` and `config/`.
+        profiles: The profiles asked for.
+        overrides: `a.b=c`.
+        environ: The environment's variables.
+        directory: Where relative paths begin.
+        defaults: Defaults by key, below every other source.
+    """
+
+    app: str | None = None
+    config: Sequence[str | Path] = ()
+    profiles: Sequence[str] = ()
+    overrides: Sequence[str] = ()
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    directory: Path = field(default_factory=Path.cwd)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+    def placed(self) -> Launch:
+        """The same with a folder or a YAML file taken apart: where it lies becomes the directory."""
+        if self.app is None:
+            return self
+        path = self.directory / self.app
+        if path.suffix in SUFFIXES and path.is_file():
+            folder = path.parent.parent if path.parent.name == "config" else path.parent
+            return dataclasses.replace(
+                self, app=None, config=(path.resolve(), *self.config), directory=folder.resolve()
+            )
+        if path.is_dir() and any(
+            (path / where / f"application{end}").is_file() for where in ("", "config") for end in SUFFIXES
+        ):
+            return dataclasses.replace(self, app=None, directory=path.resolve())
+        return self
+
+
+@dataclass(slots=True)
+class Blueprint:
+    """A checked application, not built.
+
+    Attributes:
+        configuration: All of it.
+        application: `kafkaboot.application`, with a name.
+        handlers: Those that run.
+        container: Checked; nothing is built.
+        report: What was decided, and why.
+        sections: The model of each section, for the JSON schema and the list of all values.
+        analyzers: What guests know of failed starts.
+    """
+
+    configuration: Configuration
+    application: ApplicationSettings
+    declarations: Declarations
+    handlers: list[Handler]
+    container: Container
+    report: Report
+    sections: dict[str, Any]
+    analyzers: tuple[Analyzer, ...]
+
+
+def read(launch: Launch) -> Configuration:
+    """The configuration of a launch."""
+    return load(
+        launch.config,
+        profiles=launch.profiles,
+        overrides=launch.overrides,
+        environ=launch.environ,
+        directory=launch.directory,
+        defaults=launch.defaults,
+    )
+
+
+def sections_of(found: Sequence[Loaded]) -> dict[str, Any]:
+    """The sections that are known before the application's packages are."""
+    sections = dict(OWN_SECTIONS)
+    for one in found:
+        sections.update({f"kafkaboot.{name}": model for name, model in one.auto.sections.items()})
+    return sections
+
+
+def draw(
+    launch: Launch, configuration: Configuration, built: Callable[[Component, Any], None] = lambda *_: None
+) -> Blueprint:
+    """Decide everything.
+
+    Args:
+        launch: What was asked for.
+        configuration: What `read` answered.
+        built: See `Container`.
+
+    Raises:
+        InvalidConfigurationError: A section cannot be bound, or a key is unknown.
+        StarterError: An auto-configuration cannot be loaded.
+        DeclarationError: A package cannot be imported, or a declaration cannot be used.
+        WiringError: The components do not fit together.
+    """
+    excluded = configuration.bind("kafkaboot.autoconfigure", AutoconfigureSettings).exclude
+    found, left_out = starters.load(excluded)
+    found = in_order(found)
+    sections = sections_of(found)
+    configuration.check(
+        {
+            **sections,
+            **{f"kafkaboot.{one.name}": dict[str, Any] for one in left_out if f"kafkaboot.{one.name}" not in sections},
+        }
+    )
+    for one in found:
+        if one.auto.prepare is not None and one.auto.name not in excluded:
+            one.auto.prepare(configuration)
+
+    application, apps = _application(launch, configuration)
+    declarations = scan(*apps, root=launch.directory)
+    _check_settings(configuration, declarations)
+    components = [*_declared(configuration, declarations), *_known(configuration, application, sections)]
+    here = Surroundings(configuration, components, declarations.handlers)
+    decisions = decide(found, here)
+
+    handlers, preparation = _handlers(configuration, application, sections, here)
+    container = Container(here.components, built)
+    container.check([handler.demand for handler in handlers])
+    sections.update({spec.prefix: spec.model for spec in declarations.settings})
+    report = Report([*decisions, *left_out], container.order(), preparation.overrides)
+    analyzers = tuple(one for each in found for one in each.auto.analyzers)
+    return Blueprint(configuration, application, declarations, handlers, container, report, sections, analyzers)
+
+
+def _application(launch: Launch, configuration: Configuration) -> tuple[ApplicationSettings, list[str]]:
+    settings = configuration.bind("kafkaboot.application", ApplicationSettings)
+    apps = list(dict.fromkeys([*([launch.app] if launch.app else []), *settings.packages]))
+    if not apps:
+        raise ConfigurationError(
+            "there is nothing to run: no package is named",
+            where=str(launch.directory),
+            todo="name one: kafkaboot.application.packages: [shop] in application.yaml, or `kafkaboot run shop`",
+        )
+    name = settings.name or Path(apps[0]).resolve().stem if "/" in apps[0] else settings.name or apps[0].split(".")[0]
+    return settings.model_copy(update={"name": name}), apps
+
+
+def _check_settings(configuration: Configuration, declarations: Declarations) -> None:
+    """Bind every `@settings` class now, so that all that is wrong with them is told at once."""
+    problems = []
+    for spec in declarations.settings:
+        try:
+            configuration.bind(spec.prefix, spec.model)
+        except InvalidConfigurationError as error:
+            problems += error.problems
+    if problems:
+        raise InvalidConfigurationError(problems)
+
+
+def _declared(configuration: Configuration, declarations: Declarations) -> list[Component]:
+    components = [
+        _section(configuration, spec.prefix, spec.model, spec.where, APPLICATION) for spec in declarations.settings
+    ]
+    for spec in declarations.components:
+        owner = spec.provides
+        publishing = isinstance(owner, type) and publishing_methods(owner)
+        beside = (dependency(PUBLISHER, _producer()),) if publishing else ()
+        components.append(Component(owner, spec.factory, spec.where, spec.name, spec.primary, beside))
+    return components
+
+
+def _known(
+    configuration: Configuration, application: ApplicationSettings, sections: Mapping[str, Any]
+) -> list[Component]:
+    """What is there before anything is decided: the configuration and its sections."""
+    where = "the configuration"
+    components = [
+        Component.holding(configuration, where=where, source="kafkaboot"),
+        Component.holding(application, where=where, source="kafkaboot"),
+    ]
+    for section, model in sections.items():
+        if section not in OWN_SECTIONS:
+            components.append(_section(configuration, section, model, where, "kafkaboot"))
+    return components
+
+
+def _section(configuration: Configuration, prefix: str, model: Any, where: str, source: str) -> Component:
+    return Component(model, lambda: configuration.bind(prefix, model), where, prefix, source=source)
+
+
+def _handlers(
+    configuration: Configuration, application: ApplicationSettings, sections: Mapping[str, Any], here: Surroundings
+) -> tuple[list[Handler], Preparation]:
+    consumer = sections.get("kafkaboot.consumer")
+    group = configuration.bind("kafkaboot.consumer", consumer).group if consumer is not None else None
+    preparation = Preparation(
+        configuration,
+        _bound(configuration, "kafkaboot.handlers", sections),
+        _bound(configuration, "kafkaboot.retry", sections),
+        group or application.name or "",
+        lambda wanted: bool(here.providing(wanted)),
+    )
+    return preparation.prepare(here.handlers), preparation
+
+
+def _bound(configuration: Configuration, section: str, sections: Mapping[str, Any]) -> Any:
+    return configuration.bind(section, sections[section]) if section in sections else {}
+
+
+def _producer() -> Any:
+    from kafkaboot.producer import Producer
+
+    return Producer

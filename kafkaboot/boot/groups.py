@@ -1,0 +1,75 @@
+"""The application's consumer groups together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from kafkaboot.client import ClientFactory
+from kafkaboot.consumer import ConsumerGroup, ConsumerSettings
+from kafkaboot.health import Health, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from kafkaboot.consumer import Route
+
+log = logging.getLogger("kafkaboot.boot")
+
+
+class Groups:
+    """Starts one `ConsumerGroup` for each group that a handler names, and stops them all.
+
+    It is a `HealthIndicator`: the details hold each group's own answer, and the worst of them is its status.
+    """
+
+    name = "consumer"
+
+    def __init__(self, clients: ClientFactory, settings: ConsumerSettings) -> None:
+        self._clients, self._settings = clients, settings
+        self.groups: list[ConsumerGroup] = []
+
+    def start(
+        self,
+        routes: Mapping[str, Sequence[Route]],
+        died: Callable[[ConsumerGroup, BaseException], None],
+        hooks: Sequence[object] = (),
+    ) -> None:
+        """Begin to poll, from the running event loop.
+
+        Args:
+            routes: Handlers by group.
+            died: Called on the event loop when a group can go no further.
+            hooks: Listeners of the consumer's happenings.
+        """
+        loop = asyncio.get_running_loop()
+        made = [
+            ConsumerGroup(name, of_group, self._clients, self._settings, died=died, hooks=hooks)
+            for name, of_group in routes.items()
+        ]
+        for group in made:
+            self.groups.append(group)
+            group.start(loop)
+
+    async def stop(self) -> bool:
+        """Drain all groups side by side; answers whether every record at work was finished in time."""
+        answers = await asyncio.gather(
+            *(group.stop(self._settings.drain_timeout) for group in self.groups), return_exceptions=True
+        )
+        for group, answer in zip(self.groups, answers, strict=True):
+            if isinstance(answer, BaseException):
+                log.error("group %s did not stop: %s", group.name, answer, exc_info=answer)
+        return all(answer is True for answer in answers)
+
+    def health(self) -> Health:
+        """See `HealthIndicator`."""
+        answers = {group.name: group.health() for group in self.groups}
+        worst = next((status for status in _WORST_FIRST if any(one.status is status for one in answers.values())), None)
+        details: dict[str, object] = {
+            name: {"status": str(answer.status), **answer.details} for name, answer in answers.items()
+        }
+        return Health(worst or Status.UP, details)
+
+
+_WORST_FIRST = (Status.DOWN, Status.OUT_OF_SERVICE, Status.UNKNOWN, Status.UP)

@@ -1,0 +1,274 @@
+"""From a declared handler to what the engine runs: its options decided, its arguments found, its call built.
+
+This is the only place where the order of what happens to a record is written: decode, the user's function, then
+forward what it returned; on an exception, wait in the lane and try again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kafkaboot.boot.component import dependency
+from kafkaboot.boot.graph import Demand
+from kafkaboot.boot.report import Override
+from kafkaboot.config import InvalidConfigurationError, Problem, nearest
+from kafkaboot.declare import Kind, RetryPolicy, event_name, read_signature
+from kafkaboot.errors import DeclarationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from kafkaboot.config import Configuration
+    from kafkaboot.consumer import HandlerSettings, RetrySettings, Route
+    from kafkaboot.declare import HandlerSpec, PublisherSpec, Signature
+
+SELF, PUBLISHER = "self", "@publisher"
+"""The wishes of a handler that are no parameters: the component that it is a method of, and the producer."""
+
+DEFAULT_BATCH = 500
+"""Records of a batch whose handler names no size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """A handler with everything decided that can be decided before its components are built.
+
+    Attributes:
+        spec: The declaration with the configuration's options in it and its placeholders resolved.
+        signature: What fills each of its parameters.
+        demand: The components that it wants.
+        group: Its consumer group.
+        type: The event name that it takes, or `None` for any.
+        batch: The largest batch, or `None` for single records.
+        retry: The back-off between its attempts.
+        retry_name: How the back-off is called in the table of handlers.
+    """
+
+    spec: HandlerSpec
+    signature: Signature
+    demand: Demand
+    group: str
+    type: str | None
+    batch: int | None
+    retry: RetryPolicy
+    retry_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerRow:
+    """One line of the table of handlers."""
+
+    id: str
+    topics: tuple[str, ...]
+    pattern: str | None
+    type: str | None
+    group: str
+    ordering: str
+    concurrency: int
+    batch: int | None
+    retry: str
+    publishes: tuple[str, ...]
+    where: str
+
+
+def row(handler: Handler) -> HandlerRow:
+    """The handler's line in the table."""
+    spec = handler.spec
+    return HandlerRow(
+        spec.id,
+        spec.topics,
+        spec.pattern,
+        handler.type,
+        handler.group,
+        spec.ordering,
+        spec.concurrency,
+        handler.batch,
+        handler.retry_name,
+        tuple(publisher.topic for publisher in spec.publishers),
+        spec.where,
+    )
+
+
+@dataclass(slots=True)
+class Preparation:
+    """What the configuration says of handlers, and what is needed to decide them.
+
+    Attributes:
+        configuration: Resolves placeholders and tells where an option was written.
+        settings: `kafkaboot.handlers`.
+        policies: `kafkaboot.retry`.
+        group: The group of a handler that names none.
+        injectable: Whether something provides a type.
+        overrides: What the configuration decided over the code; grows.
+    """
+
+    configuration: Configuration
+    settings: Mapping[str, HandlerSettings]
+    policies: Mapping[str, RetrySettings]
+    group: str
+    injectable: Callable[[Any], bool]
+    overrides: list[Override] = dataclasses.field(default_factory=list)
+
+    def prepare(self, specs: Sequence[HandlerSpec]) -> list[Handler]:
+        """Decide all handlers; one that the configuration disables is left out.
+
+        Raises:
+            InvalidConfigurationError: The configuration names handlers or policies that do not exist.
+            DeclarationError: A handler that cannot mean what it says.
+        """
+        self._refuse_unknown(specs)
+        enabled = [spec for spec in specs if spec.id not in self.settings or self.settings[spec.id].enabled]
+        return [self._prepared(spec) for spec in enabled]
+
+    def _refuse_unknown(self, specs: Sequence[HandlerSpec]) -> None:
+        known = {spec.id: spec for spec in specs}
+        problems = []
+        for name in self.settings:
+            if name not in known:
+                near = nearest(name, known)
+                listed = ", ".join(sorted(known)) or "none"
+                problems.append(
+                    Problem(
+                        f"kafkaboot.handlers.{name}",
+                        self._origin(f"kafkaboot.handlers.{name}"),
+                        f"`kafkaboot.handlers.{name}` belongs to no handler",
+                        f"did you mean `{near}`?" if near else f"handlers that exist: {listed}",
+                    )
+                )
+        if problems:
+            raise InvalidConfigurationError(problems)
+
+    def _prepared(self, declared: HandlerSpec) -> Handler:
+        spec = self._resolved(self._overridden(declared))
+        signature = read_signature(
+            spec.function, spec.where, injectable=self.injectable, batch=spec.batch, method=spec.owner is not None
+        )
+        wishes = [
+            dependency(parameter.name, parameter.annotation, parameter.default)
+            for parameter in signature.parameters
+            if parameter.kind is Kind.INJECT
+        ]
+        if spec.owner is not None:
+            wishes.append(dependency(SELF, spec.owner))
+        if spec.publishers:
+            from kafkaboot.producer import Producer
+
+            wishes.append(dependency(PUBLISHER, Producer))
+        payload = signature.payload
+        retry, retry_name = self._policy(spec)
+        batch = None
+        if signature.batch:
+            batch = DEFAULT_BATCH if spec.batch in {None, True} else int(spec.batch or 0)
+        return Handler(
+            spec,
+            signature,
+            Demand(spec.id, spec.where, tuple(wishes)),
+            spec.group or self.group,
+            spec.type or (event_name(payload.annotation) if payload is not None else None),
+            batch,
+            retry,
+            retry_name,
+        )
+
+    def _overridden(self, spec: HandlerSpec) -> HandlerSpec:
+        said = self.settings.get(spec.id)
+        if said is None:
+            return spec
+        changes: dict[str, Any] = {}
+        for option in sorted(said.model_fields_set - {"enabled"}):
+            value = getattr(said, option)
+            if value is None:
+                continue
+            changes[option] = tuple(value) if option == "topics" else value
+            key = f"kafkaboot.handlers.{spec.id}.{option}"
+            self.overrides.append(
+                Override(spec.id, option, value, getattr(spec, option), str(self._origin(key) or "configuration"))
+            )
+        if "topics" in changes and "pattern" in changes:
+            key = f"kafkaboot.handlers.{spec.id}"
+            raise InvalidConfigurationError(
+                [Problem(key, self._origin(key), f"`{key}` has both topics and a pattern", "keep one of the two")]
+            )
+        if "topics" in changes:
+            changes["pattern"] = None
+        elif "pattern" in changes:
+            changes["topics"] = ()
+        return dataclasses.replace(spec, **changes)
+
+    def _resolved(self, spec: HandlerSpec) -> HandlerSpec:
+        """The names of topics, groups and types without placeholders."""
+
+        def resolve(text: str) -> str:
+            return self.configuration.resolve(text) if "${" in text else text
+
+        publishers = tuple(self._resolved_publisher(publisher) for publisher in spec.publishers)
+        return dataclasses.replace(
+            spec,
+            topics=tuple(map(resolve, spec.topics)),
+            pattern=spec.pattern and resolve(spec.pattern),
+            group=spec.group and resolve(spec.group),
+            type=spec.type and resolve(spec.type),
+            publishers=publishers,
+        )
+
+    def _resolved_publisher(self, publisher: PublisherSpec) -> PublisherSpec:
+        return dataclasses.replace(publisher, topic=self.configuration.resolve(publisher.topic))
+
+    def _policy(self, spec: HandlerSpec) -> tuple[RetryPolicy, str]:
+        if isinstance(spec.retry, RetryPolicy):
+            return spec.retry, "in code"
+        if spec.retry is False:
+            raise DeclarationError(
+                f"handler {spec.id}: retry=False leaves no place for a record that fails: it is neither tried again "
+                "nor put aside",
+                where=spec.where,
+                todo="name a policy (retry=...), or catch in the handler what may be passed over",
+            )
+        named = self.policies.get(spec.retry)
+        if named is not None:
+            backoff = named.backoff
+            return RetryPolicy(backoff.initial, backoff.max, backoff.multiplier, backoff.jitter), spec.retry
+        if spec.retry == "default":
+            return RetryPolicy(), spec.retry
+        near = nearest(spec.retry, {*self.policies, "default"})
+        advice = f"did you mean `{near}`? " if near else ""
+        raise DeclarationError(
+            f"handler {spec.id} names the retry policy {spec.retry!r}, which does not exist",
+            where=spec.where,
+            todo=f"{advice}policies stand under kafkaboot.retry.<name>",
+        )
+
+    def _origin(self, key: str) -> Any:
+        return self.configuration.explain(key)[0].origin if self.configuration.mentions(key) else None
+
+
+def route(handler: Handler, owner: Any, filled: Mapping[str, Any], producer: Any) -> Route:
+    """The handler as the engine runs it.
+
+    Args:
+        handler: What was decided.
+        owner: The component that it is a method of, or `None`.
+        filled: Its components, by parameter.
+        producer: The `Producer`, where what it returns is published; else `None`.
+    """
+    from kafkaboot.consumer import Backoff, Route
+    from kafkaboot.consumer.invoke import Calls
+
+    spec = handler.spec
+    function = spec.function if owner is None else spec.function.__get__(owner)
+    retry = handler.retry
+    calls = Calls(function, handler.signature, filled)
+    return Route(
+        spec.id,
+        Backoff(retry.initial, retry.max, retry.multiplier, retry.jitter),
+        topics=spec.topics,
+        pattern=spec.pattern,
+        type=handler.type,
+        ordering=spec.ordering,
+        concurrency=spec.concurrency,
+        start=spec.start,
+        is_async=inspect.iscoroutinefunction(function),
+    )

@@ -1,0 +1,155 @@
+"""The steps of a start, on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kafkaboot.boot.component import APPLICATION
+from kafkaboot.boot.desk import DeskBroker
+from kafkaboot.boot.groups import Groups
+from kafkaboot.boot.lifecycle import in_thread
+from kafkaboot.boot.pipeline import PUBLISHER, SELF, route
+from kafkaboot.boot.wiring.topics import TopicCheck
+from kafkaboot.client import ClientFactory
+from kafkaboot.declare import hooks, publishing_methods
+from kafkaboot.health import HealthIndicator
+from kafkaboot.topics import TopicUse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+
+    from kafkaboot.boot.blueprint import Blueprint
+    from kafkaboot.boot.component import Component
+    from kafkaboot.boot.container import Container
+    from kafkaboot.boot.lifecycle import Lifecycle
+    from kafkaboot.consumer import ConsumerGroup, Route
+
+HAPPENINGS = ("on_failure", "on_rebalance", "on_commit")
+"""A component with one of these methods overhears the consumer (`kafkaboot.hooks`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What a start brought."""
+
+    groups: Groups | None
+    broker: str
+    created_topics: Sequence[str]
+
+
+async def start(
+    blueprint: Blueprint, lifecycle: Lifecycle, died: Callable[[ConsumerGroup, BaseException], None]
+) -> Started:
+    """Build each component behind what it needs, and start it before the next one is built.
+
+    A component may thus use in its constructor what has started already: clients are made for the address that a
+    broker of the desk has once it runs.
+    """
+    container = blueprint.container
+    listeners: list[object] = []
+    for component in container.order(_roots(blueprint)):
+        instance = container.instance(component)
+        await lifecycle.start(component, instance)
+        if any(hasattr(instance, happening) for happening in HAPPENINGS):
+            listeners.append(instance)
+    created: list[str] = []
+    check = _one(container, TopicCheck)
+    if check is not None:
+        created = await in_thread(lambda: check.run(topic_uses(blueprint)))
+    groups = _one(container, Groups)
+    if groups is not None:
+        groups.start(_routes(blueprint), died, listeners)
+    return Started(groups, _broker(container), created)
+
+
+def topic_uses(blueprint: Blueprint) -> list[TopicUse]:
+    """Who needs which topic."""
+    uses = []
+    for handler in blueprint.handlers:
+        spec = handler.spec
+        uses += [TopicUse(topic, f"handler {spec.id} takes it", spec.where) for topic in spec.topics]
+        if spec.pattern is not None:
+            uses.append(TopicUse(spec.pattern, f"handler {spec.id} takes it", spec.where, pattern=True))
+        uses += [TopicUse(one.topic, f"handler {spec.id} publishes to it", one.where) for one in spec.publishers]
+    for component in blueprint.declarations.components:
+        if isinstance(component.provides, type):
+            for method, publishers in publishing_methods(component.provides).items():
+                by = f"{component.provides.__name__}.{method} publishes to it"
+                uses += [TopicUse(blueprint.configuration.resolve(one.topic), by, one.where) for one in publishers]
+    return uses
+
+
+def publish_from(instance: Any, container: Container, resolve: Callable[[str], str]) -> None:
+    """Let the `@publisher` methods of a fresh component publish what they return."""
+    from kafkaboot.producer import Producer, publishing
+
+    publishing(instance, container.get(Producer), resolve)
+
+
+def run_loop(main: Coroutine[Any, Any, int]) -> int:
+    """Run on a loop of its own, uvloop's where it is installed."""
+    loop = _new_loop()
+    try:
+        asyncio.set_event_loop(loop)
+        return loop.run_until_complete(main)
+    finally:
+        try:
+            left = asyncio.all_tasks(loop)
+            for task in left:
+                task.cancel()
+            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        finally:
+            # The loop's executor is not waited for: a handler that hangs in it must not keep the process.
+            asyncio.set_event_loop(None)
+            loop.close()
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
+
+
+def _roots(blueprint: Blueprint) -> list[Any]:
+    """What must be built: handlers' wishes, the application's own components, and what takes part in the life.
+
+    What an auto-configuration merely offers is built when somebody wants it.
+    """
+    container = blueprint.container
+    wanted: list[Any] = [handler.demand for handler in blueprint.handlers]
+    wanted += [one for one in container.components if one.source == APPLICATION or _takes_part(one)]
+    for house in (TopicCheck, Groups, HealthIndicator):
+        wanted += container.providing(house)
+    return wanted
+
+
+def _takes_part(component: Component) -> bool:
+    return bool(component.starts) or (isinstance(component.provides, type) and any(hooks(component.provides)))
+
+
+def _routes(blueprint: Blueprint) -> dict[str, list[Route]]:
+    routes: dict[str, list[Route]] = {}
+    for handler in blueprint.handlers:
+        filled = blueprint.container.arguments(handler.demand)
+        producer, owner = filled.pop(PUBLISHER, None), filled.pop(SELF, None)
+        routes.setdefault(handler.group, []).append(route(handler, owner, filled, producer))
+    return routes
+
+
+def _one(container: Container, wanted: type[Any]) -> Any:
+    found = container.providing(wanted)
+    return container.instance(found[0]) if found else None
+
+
+def _broker(container: Container) -> str:
+    broker = _one(container, DeskBroker)
+    if broker is not None:
+        return str(broker.describe())
+    clients = _one(container, ClientFactory)
+    return str(getattr(clients, "bootstrap_servers", ""))

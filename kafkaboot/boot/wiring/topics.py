@@ -1,0 +1,78 @@
+"""The look at topics before the first record: `kafkaboot.topics` and `kafkaboot.kafka.topics`."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from kafkaboot.boot.autoconfiguration import AutoConfiguration
+from kafkaboot.boot.desk import DeskBroker
+from kafkaboot.client import ClientFactory
+from kafkaboot.client.settings import KafkaSettings
+from kafkaboot.topics import TopicSettings, look_up
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kafkaboot.client import AdminPort, TopicSpec
+    from kafkaboot.topics import TopicUse
+
+log = logging.getLogger("kafkaboot.topics")
+
+EMBEDDED_PARTITIONS = 4
+"""Partitions of a topic that an embedded broker makes when nothing else is said."""
+
+
+class TopicCheck:
+    """Looks topics up at start."""
+
+    def __init__(
+        self,
+        clients: ClientFactory,
+        settings: KafkaSettings,
+        topics: dict[str, TopicSettings],
+        broker: DeskBroker | None,
+    ) -> None:
+        self._clients, self._settings, self._topics, self._broker = clients, settings, topics, broker
+
+    def run(self, uses: Sequence[TopicUse]) -> list[str]:
+        """Create or validate, as `kafkaboot.kafka.topics` says; answers what was created. Blocks.
+
+        Raises:
+            MissingTopicError: A topic is missing and is not to be created.
+            ClientError: The cluster cannot be asked.
+        """
+        action = self._settings.topics
+        if action == "auto":
+            action = "validate" if self._broker is None else "create"
+        if action == "off" or not (uses or self._topics):
+            return []
+        admin = self._clients.admin()
+        if hasattr(self._broker, "create_topic"):
+            admin = _ThroughBroker(admin, self._broker)
+        try:
+            created = look_up(admin, uses, self._topics, action, single_broker=self._broker is not None)
+        finally:
+            admin.close()
+        if created:
+            log.info("created topics: %s", ", ".join(created))
+        return created
+
+
+class _ThroughBroker:
+    """An admin client whose topics the broker itself makes: librdkafka's mock does not answer requests for them."""
+
+    def __init__(self, admin: AdminPort, broker: Any) -> None:
+        self._admin, self._broker = admin, broker
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._admin, name)
+
+    def create_topics(self, specs: Sequence[TopicSpec], timeout: float) -> None:  # noqa: ARG002 - the port's signature
+        for spec in specs:
+            self._broker.create_topic(spec.name, spec.partitions if spec.partitions > 0 else EMBEDDED_PARTITIONS)
+
+
+TOPICS = AutoConfiguration(
+    "topics", sections={"topics": dict[str, TopicSettings]}, offers=(TopicCheck,), after=("kafka",)
+)
