@@ -2,6 +2,7 @@
 
 from kafkaboot.consumer.backoff import Backoff
 from kafkaboot.consumer.group import ConsumerGroup
+from kafkaboot.consumer.invoke import Calls
 from kafkaboot.consumer.route import BatchCall, Call, Counters, Forwarding, Route
 from kafkaboot.consumer.settings import ConsumerSettings, HandlerSettings, RetrySettings
 
@@ -9,6 +10,7 @@ __all__ = [
     "Backoff",
     "BatchCall",
     "Call",
+    "Calls",
     "ConsumerGroup",
     "ConsumerSettings",
     "Counters",

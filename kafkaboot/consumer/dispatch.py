@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("kafkaboot.consumer")
 
 
-
 class Dispatch:
     """The handlers of one group, by topic.
 

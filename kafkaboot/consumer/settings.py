@@ -7,8 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from kafkaboot.client.presets import CONSUMER, CONSUMER_PRESETS, Properties
-from kafkaboot.config.units import Duration, Size
-from kafkaboot.config.names import kebab
+from kafkaboot.config import Duration, Size, kebab
 
 Positive = Annotated[int, Field(ge=1)]
 
@@ -39,7 +38,9 @@ class ConsumerSettings(BaseModel):
     commit_interval: Duration = Field(1.0, description="Time between two commits.")
     drain_timeout: Duration = Field(20.0, description="How long stopping waits for handlers that are at work.")
     revoke_timeout: Duration = Field(20.0, description="How long a partition that is taken away waits for them.")
-    stuck_after: Duration = Field(600.0, description="A handler at work for longer is reported and turns liveness DOWN.")
+    stuck_after: Duration = Field(
+        600.0, description="A handler at work for longer is reported and turns liveness DOWN."
+    )
     poll_stalled_after: Duration = Field(30.0, description="No poll for this long turns liveness DOWN.")
     properties: dict[str, str | int | float | bool] = Field(
         default_factory=dict, description="Any librdkafka consumer property."
@@ -52,11 +53,15 @@ class ConsumerSettings(BaseModel):
             start: Where a group without a committed offset begins.
         """
         session = int(self.session_timeout * 1000)
-        properties = CONSUMER | CONSUMER_PRESETS[self.preset] | {
-            "auto.offset.reset": start,
-            "max.poll.interval.ms": max(int(self.max_poll_interval * 1000), session),
-            "group.protocol": self.group_protocol,
-        }
+        properties = (
+            CONSUMER
+            | CONSUMER_PRESETS[self.preset]
+            | {
+                "auto.offset.reset": start,
+                "max.poll.interval.ms": max(int(self.max_poll_interval * 1000), session),
+                "group.protocol": self.group_protocol,
+            }
+        )
         if self.group_protocol == "classic":
             properties |= {
                 "partition.assignment.strategy": self.assignment,

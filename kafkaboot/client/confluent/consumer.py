@@ -24,7 +24,6 @@ WAIT = 10.0
 """Seconds that a commit which is waited for may take."""
 
 
-
 class ConfluentConsumer:
     """`ConsumerPort` on librdkafka. Every method belongs to the thread that polls.
 
@@ -42,7 +41,12 @@ class ConfluentConsumer:
         self._errors: list[ClientError] = []
         self._fatal: ClientError | None = None
         self._consumer: Any = Consumer(
-            {**config, "on_commit": self._on_commit, "error_cb": self._on_error, "logger": logging.getLogger("librdkafka")}
+            {
+                **config,
+                "on_commit": self._on_commit,
+                "error_cb": self._on_error,
+                "logger": logging.getLogger("librdkafka"),
+            }
         )
 
     def subscribe(self, topics: Sequence[str], listener: RebalanceListener) -> None:
@@ -194,9 +198,7 @@ class ConfluentConsumer:
 
         try:
             if not _within(WAIT, commit):
-                raise ClientError(
-                    f"a commit was not answered within {WAIT:.0f} s", code="_TIMED_OUT", retriable=False
-                )
+                raise ClientError(f"a commit was not answered within {WAIT:.0f} s", code="_TIMED_OUT", retriable=False)
         except KafkaException as error:
             raise client_error(error) from error
         for item in answer:
