@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from kafkaboot.boot.autoconfiguration import AutoConfiguration, Loaded
 from kafkaboot.boot.report import Decision, Outcome
-from kafkaboot.errors import KafkabootError
+from kafkaboot.config import nearest
+from kafkaboot.errors import ConfigurationError, KafkabootError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -36,6 +37,7 @@ def load(excluded: Sequence[str], house: dict[str, str] = HOUSE) -> tuple[list[L
 
     Raises:
         StarterError: One cannot be loaded; it is named with its distribution and the cause.
+        ConfigurationError: `excluded` names one that is not there.
     """
     found: list[Loaded] = []
     left_out: list[Decision] = []
@@ -44,13 +46,23 @@ def load(excluded: Sequence[str], house: dict[str, str] = HOUSE) -> tuple[list[L
             left_out.append(Decision(name, "kafkaboot", Outcome.EXCLUDED))
         else:
             found += _load(name, "kafkaboot", partial(_import, target))
-    for entry in sorted(metadata.entry_points(group=GROUP), key=lambda entry: entry.name):
+    guests = sorted(metadata.entry_points(group=GROUP), key=lambda entry: entry.name)
+    for entry in guests:
         distribution = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "an unnamed distribution"
         if entry.name in excluded:
             left_out.append(Decision(entry.name, distribution, Outcome.EXCLUDED))
         else:
             found += _load(entry.name, distribution, entry.load)
     kept = [one for one in found if one.auto.name not in excluded]
+    known = {*house, *(entry.name for entry in guests), *(one.auto.name for one in found)}
+    for name in excluded:
+        if name not in known:
+            near = nearest(name, known)
+            raise ConfigurationError(
+                f"there is no auto-configuration {name!r}",
+                where="kafkaboot.autoconfigure.exclude",
+                todo=f"did you mean `{near}`?" if near else f"those that exist: {', '.join(sorted(known))}",
+            )
     left_out += [Decision(one.auto.name, one.distribution, Outcome.EXCLUDED) for one in found if one not in kept]
     return kept, left_out
 

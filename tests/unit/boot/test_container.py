@@ -10,7 +10,7 @@ from kafkaboot.boot.component import Component, Dependency
 from kafkaboot.boot.container import Container
 from kafkaboot.boot.graph import Demand
 from kafkaboot.declare import Named
-from kafkaboot.errors import ConfigurationError, WiringError
+from kafkaboot.errors import ConfigurationError, KafkabootError, WiringError
 
 T = TypeVar("T")
 
@@ -73,7 +73,7 @@ def container(*components, demands=()):
 
 
 def problem(*components, demands=()):
-    with pytest.raises(WiringError) as raised:
+    with pytest.raises(KafkabootError) as raised:
         container(*components, demands=demands)
     return str(raised.value)
 
