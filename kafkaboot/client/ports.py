@@ -93,8 +93,6 @@ class Delivered(NamedTuple):
     timestamp: int | None
 
 
-
-
 class ProducerPort(Protocol):
     """One connection that writes. Any thread may call it."""
 
@@ -108,7 +106,8 @@ class ProducerPort(Protocol):
         on_delivery: Callable[[object | None, RawRecord], None] | None,
         timestamp: int = 0,
     ) -> None:
-        """Hand over one record; partition -1 lets the partitioner choose.
+        """Hand over one record; partition -1 lets the partitioner choose. The list of headers is read before this
+        returns and never kept: the caller may use it again.
 
         The callback's first argument is the client's own error object, or `None`: translating it costs more than
         delivering, so that `translate` is called on failure only.
@@ -123,6 +122,9 @@ class ProducerPort(Protocol):
 
         Nobody has to call it: callbacks come anyway. A thread that produces without a pause calls it to make room.
         """
+
+    def hurry(self) -> None:
+        """Don't linger with what was handed over so far; returns at once."""
 
     def translate(self, error: object) -> ClientError:
         """The error object of a delivery callback, in the house's own words."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from kafkaboot.errors import BatchPublishError, PublishError
 from kafkaboot.message.headers import CE_ID
+from kafkaboot.producer.envelope import explained
 from kafkaboot.producer.key import key_bytes, key_getter, missing_field
 from kafkaboot.producer.receipt import Receipts
 from kafkaboot.producer.undelivered import refused
@@ -98,9 +99,7 @@ def _places(ledger: Ledger) -> Any:
                 return
             ledger.offsets[self] = record.offset()
             ledger.partitions[self] = record.partition()
-            kind, stamp = record.timestamp()
-            if kind:
-                ledger.timestamps[self] = stamp
+            ledger.timestamps[self] = record.timestamp()[1]
             if ledger.tick() == ledger.count:
                 ledger.close()
 
@@ -122,6 +121,9 @@ class Batch:
         self._key, self._headers = key, headers
         self._turns: dict[type, tuple[Plan, Callable[[Any], Any] | None]] = {}
         self._at = 0
+
+    def __len__(self) -> int:
+        return len(self._payloads)
 
     @property
     def handed_over(self) -> bool:
@@ -151,16 +153,17 @@ class Batch:
                 if payload.__class__ is not kind:
                     kind = payload.__class__
                     plan, pick = self._turn_to(kind)
-                    encode, fixed, quick = plan.encode, plan.fixed, plan.fresh and plan.late is None
+                    encode, quick = plan.encode, plan.fresh and plan.late is None
+                    if quick:
+                        headers = plan.fixed.copy()
+                        headers[1] = stamp
                 value = encode(payload)
                 key = None
                 if pick is not None:
                     key = pick(payload)
                     key = key.encode() if key.__class__ is str else key_bytes(key)
                 if quick:
-                    headers = fixed.copy()
                     headers[0] = (CE_ID, b"%b%d" % (prefix, next_id()))
-                    headers[1] = stamp
                 else:
                     headers = envelope.headers(plan)
                 produce(topic, value, key, headers, -1, place(i))
@@ -175,11 +178,11 @@ class Batch:
     def _turn_to(self, kind: type) -> tuple[Plan, Callable[[Any], Any] | None]:
         known = self._turns.get(kind)
         if known is None:
-            plan = self._envelope.plan(kind, given=self._headers) if self._headers else self._envelope.plan_of(kind)
+            plan = self._envelope.plan(kind, given=self._headers) if self._headers else self._envelope.plans[kind]
             known = self._turns[kind] = (plan, key_getter(self._key, kind))
         return known
 
     def _explained(self, error: Exception, payload: Any) -> PublishError:
         if isinstance(error, KeyError | AttributeError) and isinstance(self._key, str):
             error = missing_field(self._key, type(payload))
-        return refused(error, self._ledger.topic)
+        return refused(explained(error, payload), self._ledger.topic)

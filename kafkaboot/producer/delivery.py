@@ -113,8 +113,7 @@ class Delivery:
 
     def __call__(self, error: object | None, record: RawRecord) -> None:
         if error is None:
-            kind, stamp = record.timestamp()
-            self._timestamp = stamp if kind else -1
+            self._timestamp = record.timestamp()[1]
             self._partition = record.partition()
             self._offset = record.offset()
             self._state = _DELIVERED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Sequence
 from time import monotonic
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from kafkaboot.producer.batch import Batch, Ledger
 from kafkaboot.producer.delivery import Delivery, Outbox, log
-from kafkaboot.producer.envelope import Envelope
+from kafkaboot.producer.envelope import Envelope, explained
 from kafkaboot.producer.key import key_bytes
 from kafkaboot.producer.undelivered import buffer_full, closed, refused
 
@@ -28,6 +29,9 @@ PATIENCE = 0.1
 """Seconds that `send` serves delivery reports to make room before it gives up."""
 TURN = 0.005
 """Seconds that a batch may keep the event loop before others get their turn."""
+
+MANY = 1000
+"""Records of a batch that fill requests by themselves, so that lingering for more only delays the last ones."""
 
 
 class Producer:
@@ -52,6 +56,7 @@ class Producer:
         flush_timeout: float = 30.0,
     ) -> None:
         self.port = port
+        self._produce = port.produce
         self.envelope = Envelope(envelope, source)
         self.outbox = Outbox(port)
         self.sync = SyncProducer(self)
@@ -115,6 +120,8 @@ class Producer:
             if batch.handed_over:
                 break
             await asyncio.sleep(0 if room else ROOM)
+        if len(batch) >= MANY:
+            self.port.hurry()
         loop = asyncio.get_running_loop()
         future = loop.create_future()
         hop = self.outbox.hop(loop)
@@ -142,16 +149,17 @@ class Producer:
             PublishError: It could not be encoded, or the buffer is full and no room was made within 0.1 s; that one
                 is `retriable`.
         """
-        plan = self.envelope.plan_of(payload.__class__)
-        delivery = Delivery(self.outbox, topic)
         if self.closed:
             raise closed(topic)
+        envelope = self.envelope
+        delivery = Delivery(self.outbox, topic)
         try:
-            self.port.produce(
+            plan = envelope.plans[payload.__class__]
+            self._produce(
                 topic,
                 plan.encode(payload),
                 key.encode() if key.__class__ is str else key_bytes(key),  # type: ignore[union-attr]
-                self.envelope.headers(plan, headers),
+                envelope.headers(plan, headers),
                 -1 if partition is None else partition,
                 delivery,
                 timestamp or 0,
@@ -159,7 +167,7 @@ class Producer:
         except BufferError:
             return self._send_soon(topic, payload, key, headers, partition, timestamp)
         except Exception as error:
-            raise refused(error, topic) from error
+            raise refused(explained(error, payload), topic) from error
         return delivery
 
     async def flush(self, timeout: float | None = None) -> int:
@@ -211,17 +219,17 @@ class Producer:
         if self.closed:
             raise closed(topic)
         try:
-            plan = self.envelope.plan_of(payload.__class__)
+            plan = self.envelope.plans[payload.__class__]
             value, key_value, head = plan.encode(payload), key_bytes(key), self.envelope.headers(plan, headers)
         except Exception as error:
-            raise refused(error, topic) from error
+            raise refused(explained(error, payload), topic) from error
         delivery = Delivery(self.outbox, topic)
 
         def hand_over() -> bool:
             if self.closed:
                 raise closed(topic)
             try:
-                self.port.produce(
+                self._produce(
                     topic, value, key_value, head, -1 if partition is None else partition, delivery, timestamp or 0
                 )
             except BufferError:
@@ -295,8 +303,6 @@ class SyncProducer:
         headers: GivenHeaders | None = None,
     ) -> Sequence[Receipt]:
         """See `Producer.publish_batch`."""
-        import threading
-
         ledger, batch = self._producer._batch(topic, payloads, key, headers)
         while True:
             room = batch.push(monotonic() + 3600)
@@ -304,6 +310,8 @@ class SyncProducer:
                 break
             if not room:
                 time.sleep(ROOM)
+        if len(batch) >= MANY:
+            self._producer.port.hurry()
         event = threading.Event()
         ledger.finished = event.set
         if not ledger.complete:

@@ -29,6 +29,8 @@ BURST = 256
 """Records handed over, with no report served in between, after which the producing thread serves the queue."""
 REST = 0.005
 """Seconds that the serving thread stays away when another thread serves."""
+HURRY = 0.15
+"""Seconds for which lingering is switched off at most; librdkafka needs no more than a round trip."""
 WAIT = 0.1
 """Seconds that it waits for a first report; closing waits as long for it."""
 
@@ -47,6 +49,7 @@ class ConfluentProducer:
         self._poll: Any = self._producer.poll
         self._unserved = 0
         self._relieved = False
+        self._hurried = False
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="kafkaboot-deliveries", daemon=True)
         self._thread.start()
@@ -62,8 +65,6 @@ class ConfluentProducer:
         timestamp: int = 0,
     ) -> None:
         """See `ProducerPort`. The callback may run inside a later call of `produce`, on the calling thread."""
-        if self._closed:
-            raise ClientError("the producer is closed", code="_DESTROY", where=topic, fate="the record was not sent")
         try:
             self._produce(topic, value, key, partition, on_delivery, None, timestamp, headers)
         except KafkaException as error:
@@ -77,6 +78,10 @@ class ConfluentProducer:
         self._relieved = True
         self._unserved = 0
         self._serve(timeout)
+
+    def hurry(self) -> None:
+        """See `ProducerPort`."""
+        self._hurried = True
 
     def translate(self, error: object) -> ClientError:
         """See `ProducerPort`."""
@@ -102,6 +107,7 @@ class ConfluentProducer:
             return 0
         undelivered = self.flush(timeout)
         self._closed = True
+        self._produce = _refuse
         if undelivered:
             # What is given up is still reported, so that whoever waits for it hears of it.
             self._producer.purge()
@@ -119,7 +125,11 @@ class ConfluentProducer:
     def _run(self) -> None:
         pause = threading.Event()
         while not self._closed:
-            if self._relieved:
+            if self._hurried:
+                # While librdkafka flushes it does not linger; the thread that is told so may not block anybody else.
+                self._hurried = False
+                self._call(self._producer.flush, HURRY)
+            elif self._relieved:
                 self._relieved = False
                 pause.wait(REST)
             else:
@@ -127,8 +137,12 @@ class ConfluentProducer:
                 self._unserved = 0
 
     def _serve(self, timeout: float) -> None:
+        self._call(self._poll, timeout)
+
+    @staticmethod
+    def _call(serving: Callable[[float], int], timeout: float) -> None:
         try:
-            self._poll(timeout)
+            serving(timeout)
         except Exception:
             # The queue must be served on: one callback's mistake may not silence all others.
             log.exception("a delivery callback raised; the report that it was given is lost to it")
@@ -139,3 +153,7 @@ class ConfluentProducer:
             log.error("the producer is lost: %s", self._fatal)
         else:
             log.debug("librdkafka: %s", error)
+
+
+def _refuse(topic: str, *_: object) -> None:
+    raise ClientError("the producer is closed", code="_DESTROY", where=topic, fate="the record was not sent")
