@@ -34,7 +34,7 @@ class RebalanceListener(Protocol):
     """Called on the consumer's own thread."""
 
     def assigned(self, partitions: Sequence[TP]) -> Mapping[TP, int]:
-        """New partitions. Answers the offset to start from for each; one that is left out starts by the group's rule."""
+        """New partitions; answers where each starts. One that is left out starts by the group's rule."""
 
     def revoked(self, partitions: Sequence[TP]) -> None:
         """These partitions go to another member when this returns: commit now or never."""
@@ -57,8 +57,10 @@ class ConsumerPort(Protocol):
         """
 
     def commit(self, offsets: Mapping[TP, Committed], done: Callable[[ClientError | None], None] | None) -> None:
-        """Commit. With `done` it returns at once and `done` is called back on this thread from a later call;
-        without, it waits for the answer.
+        """Commit.
+
+        With `done` it returns at once and `done` is called back on this thread from a later call; without, it waits
+        for the answer.
 
         Raises:
             ClientError: Refused or unanswered, when waited for.
@@ -106,8 +108,9 @@ class ProducerPort(Protocol):
         on_delivery: Callable[[object | None, RawRecord], None] | None,
         timestamp: int = 0,
     ) -> None:
-        """Hand over one record; partition -1 lets the partitioner choose. The list of headers is read before this
-        returns and never kept: the caller may use it again.
+        """Hand over one record; partition -1 lets the partitioner choose.
+
+        The list of headers is read before this returns and never kept: the caller may use it again.
 
         The callback's first argument is the client's own error object, or `None`: translating it costs more than
         delivering, so that `translate` is called on failure only.

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kafkaboot.clock import SystemClock
 from kafkaboot.consumer.committer import Committer
@@ -16,16 +15,18 @@ from kafkaboot.consumer.poller import Poller
 from kafkaboot.consumer.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    import asyncio
+    from collections.abc import Callable, Mapping, Sequence
 
     from kafkaboot.client import ClientFactory, ConsumerPort
     from kafkaboot.clock import Clock
     from kafkaboot.consumer.holding import Holding
+    from kafkaboot.consumer.lanes import Lanes
     from kafkaboot.consumer.offsets import Assignment, Chunk
     from kafkaboot.consumer.route import Route
     from kafkaboot.consumer.settings import ConsumerSettings
     from kafkaboot.health import Health
-    from kafkaboot.hooks import OnCommit, OnFailure, OnRebalance
+    from kafkaboot.hooks import OnFailure
 
 log = logging.getLogger("kafkaboot.consumer")
 
@@ -134,7 +135,7 @@ class ConsumerGroup:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(_answer, ended, drained)
 
-    def _overrides(self) -> dict[str, object]:
+    def _overrides(self) -> Mapping[str, object]:
         start = {route.start for route in self.routes}
         return self.settings.client_properties("earliest" if "earliest" in start else "latest")
 
@@ -198,13 +199,13 @@ class ConsumerGroup:
         """Handlers at work on one record for longer than they may."""
         return self._watch.stuck()
 
-    def _listeners(self, method: str) -> list[OnFailure & OnRebalance & OnCommit]:
+    def _listeners(self, method: str) -> list[Any]:
         return [hook for hook in self._hooks if hasattr(hook, method)]
 
 
-def _hand_all(work: list[tuple[Crew, object, Chunk, Sequence[int]]]) -> None:
+def _hand_all(work: list[tuple[Crew, Lanes, Chunk, Sequence[int]]]) -> None:
     for crew, lanes, chunk, todo in work:
-        crew.hand(lanes, chunk, todo)  # type: ignore[arg-type]
+        crew.hand(lanes, chunk, todo)
 
 
 def _answer(ended: asyncio.Future[bool], drained: bool) -> None:

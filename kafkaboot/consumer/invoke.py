@@ -167,9 +167,7 @@ class Calls:
                     return await call(raw, attempt)
             except TimeoutError as error:
                 if time.expired():
-                    raise TimeoutError(
-                        f"{name} was cancelled: it took longer than its timeout of {limit:g} s"
-                    ) from error
+                    raise TimeoutError(f"{name} took longer than {limit:g} s, its timeout") from error
                 raise
 
         return timed

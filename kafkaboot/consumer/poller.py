@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from kafkaboot.client import TP
 from kafkaboot.consumer import done_map
 from kafkaboot.consumer.backpressure import BackPressure, Gate
-from kafkaboot.consumer.committer import Committer
 from kafkaboot.consumer.holding import Holding
 from kafkaboot.consumer.offsets import Assignment
 from kafkaboot.errors import ClientError
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
     from kafkaboot.client import Committed, ConsumerPort
     from kafkaboot.clock import Clock
+    from kafkaboot.consumer.committer import Committer
     from kafkaboot.consumer.dispatch import Dispatch
     from kafkaboot.consumer.offsets import Chunk
     from kafkaboot.consumer.route import Route

@@ -20,13 +20,15 @@ class Call(Protocol):
     For an `async def` handler the answer is a coroutine; for a `def` handler it is what the function returned.
     """
 
-    def __call__(self, raw: RawRecord, attempt: int = 1) -> Any: ...
+    def __call__(self, raw: RawRecord, attempt: int = 1) -> Any:
+        """`attempt` is 1 for the first."""
 
 
 class BatchCall(Protocol):
     """The same for a handler that takes a list."""
 
-    def __call__(self, raws: Sequence[RawRecord], attempt: int = 1) -> Any: ...
+    def __call__(self, raws: Sequence[RawRecord], attempt: int = 1) -> Any:
+        """`attempt` counts for the first record."""
 
 
 class Forwarding(Protocol):
@@ -37,7 +39,8 @@ class Forwarding(Protocol):
     no room, with nothing handed over.
     """
 
-    def forward(self, result: Any, delivered: Callable[[object | None, Any], None]) -> None: ...
+    def forward(self, result: Any, delivered: Callable[[object | None, Any], None]) -> None:
+        """Hand over what one call returned."""
 
 
 @dataclass(slots=True)

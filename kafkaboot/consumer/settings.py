@@ -38,9 +38,7 @@ class ConsumerSettings(BaseModel):
     commit_interval: Duration = Field(1.0, description="Time between two commits.")
     drain_timeout: Duration = Field(20.0, description="How long stopping waits for handlers that are at work.")
     revoke_timeout: Duration = Field(20.0, description="How long a partition that is taken away waits for them.")
-    stuck_after: Duration = Field(
-        600.0, description="A handler at work for longer is reported and turns liveness DOWN."
-    )
+    stuck_after: Duration = Field(600.0, description="A handler at work for longer turns liveness DOWN.")
     poll_stalled_after: Duration = Field(30.0, description="No poll for this long turns liveness DOWN.")
     properties: dict[str, str | int | float | bool] = Field(
         default_factory=dict, description="Any librdkafka consumer property."

@@ -6,9 +6,10 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
-from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, TopicPartition
 
 from kafkaboot.client import TP, Committed
+from kafkaboot.client.confluent.librdkafka import logger
 from kafkaboot.client.confluent.translate import client_error
 from kafkaboot.errors import ClientError
 
@@ -45,7 +46,7 @@ class ConfluentConsumer:
                 **config,
                 "on_commit": self._on_commit,
                 "error_cb": self._on_error,
-                "logger": logging.getLogger("librdkafka"),
+                "logger": logger(),
             }
         )
 
@@ -83,10 +84,11 @@ class ConfluentConsumer:
     def commit(self, offsets: Mapping[TP, Committed], done: Callable[[ClientError | None], None] | None) -> None:
         """See `ConsumerPort`."""
         wanted = [
-            TopicPartition(tp.topic, tp.partition, committed.offset, committed.metadata)
-            if committed.metadata
-            else TopicPartition(tp.topic, tp.partition, committed.offset)
-            for tp, committed in offsets.items()
+            TopicPartition(tp.topic, tp.partition, offset, metadata)
+            if metadata
+            else TopicPartition(tp.topic, tp.partition, offset)
+            for tp, (offset, metadata) in offsets.items()
+            if offset is not None
         ]
         if done is None:
             self._commit_and_wait(wanted)
@@ -155,10 +157,10 @@ class ConfluentConsumer:
             self._consumer.resume(wanted)
 
     def _on_revoke(self, _: Any, partitions: list[Any]) -> None:
-        self._gone(partitions, self._listener and self._listener.revoked)
+        self._gone(partitions, self._listener.revoked if self._listener else None)
 
     def _on_lost(self, _: Any, partitions: list[Any]) -> None:
-        self._gone(partitions, self._listener and self._listener.lost)
+        self._gone(partitions, self._listener.lost if self._listener else None)
 
     def _gone(self, partitions: list[Any], tell: Callable[[Sequence[TP]], None] | None) -> None:
         tps = [TP(item.topic, item.partition) for item in partitions]
@@ -176,7 +178,7 @@ class ConfluentConsumer:
     def _on_error(self, error: Any) -> None:
         if error.fatal():
             self._fatal = client_error(error)
-        elif error.code() == KafkaError._TRANSPORT:
+        elif error.name() == "_TRANSPORT":
             log.debug("librdkafka: %s", error)  # one broker of several; _ALL_BROKERS_DOWN follows if it matters
         else:
             self._errors.append(client_error(error))
@@ -186,7 +188,7 @@ class ConfluentConsumer:
     def _sort_out(self, messages: list[Any]) -> None:
         for message in messages:
             error = message.error()
-            if error is not None and error.code() != KafkaError._PARTITION_EOF:
+            if error is not None and error.name() != "_PARTITION_EOF":
                 where = f"{message.topic()}[{message.partition()}]" if message.topic() else ""
                 self._errors.append(client_error(error, where=where))
 
