@@ -148,8 +148,10 @@ def _from_pydantic(mistake: dict[str, Any]) -> str:
         message = f"Input should be tagged with one of {context['expected_tags']}"
     if kind in {"value_error", "assertion_error"}:
         return f"{head}{printable(str(context.get('error', message)))}"
-    wanted = printable(message.removeprefix("Input should be ").removeprefix("Value error, "))
-    return f"{head}wanted {wanted}, got {shape(mistake['input'])}"
+    wanted = message.removeprefix("Input should be ")
+    # Some of pydantic's texts end in a "got" of their own.
+    told = f"{message[:1].lower()}{message[1:]}" if wanted == message else f"wanted {wanted.partition(', got ')[0]}"
+    return f"{head}{printable(told)}, got {shape(mistake['input'])}"
 
 
 def _from_msgspec(message: str, raw: bytes) -> str:

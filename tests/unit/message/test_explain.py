@@ -124,6 +124,12 @@ def test_json_that_is_nested_too_deeply_is_an_error_and_no_crash(annotation: Any
             b'{"order_id":"o","kind":"4111"}',
             "the value does not fit OrderStruct: kind: wanted one of the known values, got a string of 4 characters",
         ),
+        (Line, b'{"price":1.5}', "the value does not fit Line: price: wanted a valid integer, got a number"),
+        (
+            list[Line],
+            b'[{"price":' + b"9" * 5000 + b"}]",
+            "the value is not JSON: number out of range at byte 4311",
+        ),
         (Order, b'{"order_id":"o","more":1}', "the value does not fit Order: more is not a known field"),
         (OrderStruct, b'{"order_id":"o","more":1}', "the value does not fit OrderStruct: more is not a known field"),
         (Order, b'{"order_id":"forbidden"}', "the value does not fit Order: order_id: no such customer"),
