@@ -1,7 +1,55 @@
-"""Publishing: `Producer`, and what handlers and components return, sent on."""
+"""Publishing: `Producer`, and what handlers and components return, sent on.
 
-from kafkaboot.producer.delivery import Delivery
-from kafkaboot.producer.receipt import Receipt, Receipts
-from kafkaboot.producer.sender import Producer, SyncProducer
+Names load when they are first asked for: the settings bring pydantic along, which a program may not need.
+"""
 
-__all__ = ["Delivery", "Producer", "Receipt", "Receipts", "SyncProducer"]
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kafkaboot.producer.bind import Binding, publishing, returns_many
+    from kafkaboot.producer.delivery import Delivery
+    from kafkaboot.producer.forward import Forward
+    from kafkaboot.producer.health import ProducerHealth
+    from kafkaboot.producer.receipt import Receipt, Receipts
+    from kafkaboot.producer.sender import Producer
+    from kafkaboot.producer.settings import ProducerSettings
+    from kafkaboot.producer.sync import SyncProducer
+
+_FILES = {
+    "Binding": "bind",
+    "Delivery": "delivery",
+    "Forward": "forward",
+    "Producer": "sender",
+    "ProducerHealth": "health",
+    "ProducerSettings": "settings",
+    "Receipt": "receipt",
+    "Receipts": "receipt",
+    "SyncProducer": "sync",
+    "publishing": "bind",
+    "returns_many": "bind",
+}
+
+__all__ = [
+    "Binding",
+    "Delivery",
+    "Forward",
+    "Producer",
+    "ProducerHealth",
+    "ProducerSettings",
+    "Receipt",
+    "Receipts",
+    "SyncProducer",
+    "publishing",
+    "returns_many",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _FILES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_FILES[name]}"), name)
+    globals()[name] = value
+    return value

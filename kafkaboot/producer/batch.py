@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from kafkaboot.message import RawRecord
-    from kafkaboot.producer.delivery import Outbox
     from kafkaboot.producer.envelope import Envelope, GivenHeaders, Plan
+    from kafkaboot.producer.outbox import Outbox
 
 STRIDE = 128
 """Records that share one look at the clock."""
@@ -117,7 +117,7 @@ class Batch:
         key: str | Callable[[Any], Any] | None,
         headers: GivenHeaders | None,
     ) -> None:
-        self._ledger, self._envelope, self._payloads = ledger, envelope, payloads
+        self.ledger, self._envelope, self._payloads = ledger, envelope, payloads
         self._key, self._headers = key, headers
         self._turns: dict[type, tuple[Plan, Callable[[Any], Any] | None]] = {}
         self._at = 0
@@ -141,7 +141,7 @@ class Batch:
         return True
 
     def _stride(self, start: int, stop: int) -> bool:
-        ledger, envelope, payloads = self._ledger, self._envelope, self._payloads
+        ledger, envelope, payloads = self.ledger, self._envelope, self._payloads
         produce, place, topic = ledger.outbox.port.produce, ledger.place, ledger.topic
         prefix, next_id, stamp = envelope.prefix, envelope.next_id, envelope.stamp()
         kind: Any = None
@@ -185,4 +185,4 @@ class Batch:
     def _explained(self, error: Exception, payload: Any) -> PublishError:
         if isinstance(error, KeyError | AttributeError) and isinstance(self._key, str):
             error = missing_field(self._key, type(payload))
-        return refused(explained(error, payload), self._ledger.topic)
+        return refused(explained(error, payload), self.ledger.topic)

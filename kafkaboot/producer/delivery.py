@@ -1,4 +1,4 @@
-"""A record on its way, and how those who wait for it are woken: in one hop to their event loop for a burst of reports."""
+"""A record on its way, and how those who wait for it are woken: in one hop to their loop for a burst of reports."""
 
 from __future__ import annotations
 
@@ -7,17 +7,15 @@ import logging
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from kafkaboot.producer.receipt import Receipt
-from kafkaboot.producer.undelivered import undelivered
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from kafkaboot.client import ProducerPort
     from kafkaboot.errors import PublishError
     from kafkaboot.message import RawRecord
+    from kafkaboot.producer.outbox import Outbox
 
 log = logging.getLogger("kafkaboot.producer")
 
@@ -49,33 +47,6 @@ class Hop:
             future = self._due.popleft()
             if not future.done():
                 future.set_result(None)
-
-
-class Outbox:
-    """What deliveries share: how errors are told, counted and never lost, and how waiters are woken."""
-
-    def __init__(self, port: ProducerPort) -> None:
-        self.port = port
-        self.failed = 0
-        self.trouble: PublishError | None = None
-        self._hops: WeakKeyDictionary[asyncio.AbstractEventLoop, Hop] = WeakKeyDictionary()
-
-    def hop(self, loop: asyncio.AbstractEventLoop) -> Hop:
-        """The way to that loop."""
-        hop = self._hops.get(loop)
-        if hop is None:
-            hop = self._hops[loop] = Hop(loop)
-        return hop
-
-    def failure(self, error: object, topic: str) -> PublishError:
-        """Count a failed delivery and put it into words."""
-        self.failed += 1
-        self.trouble = undelivered(self.port, error, topic)
-        return self.trouble
-
-    def succeeded(self) -> None:
-        """The last trouble is over."""
-        self.trouble = None
 
 
 class Unheard:
@@ -112,6 +83,7 @@ class Delivery:
         self._waiters: list[tuple[Hop, asyncio.Future[None]] | threading.Event] | None = None
 
     def __call__(self, error: object | None, record: RawRecord) -> None:
+        """The client's callback."""
         if error is None:
             self._timestamp = record.timestamp()[1]
             self._partition = record.partition()

@@ -192,7 +192,7 @@ def header_list(given: GivenHeaders | None) -> Headers:
         name, value = pair if isinstance(pair, tuple) and len(pair) == 2 else (None, None)
         if not isinstance(name, str) or not isinstance(value, str | bytes | None):
             raise PublishError(
-                f"headers must be names with texts or bytes, and there is {type(name).__name__}: {type(value).__name__}",
+                f"headers are names with texts or bytes, and there is {type(name).__name__}: {type(value).__name__}",
                 code="INVALID_HEADERS",
                 fate="the record was not sent",
                 todo='for example headers={"origin": "shop"}',

@@ -52,7 +52,9 @@ def key_getter(key: str | Callable[[Any], Any] | None, payload_type: type) -> Ca
     if issubclass(payload_type, Mapping):
         return itemgetter(key)
     names = field_names(payload_type)
-    if payload_type in {str, bytes, int, float, list} or (names and not hasattr(payload_type, key) and key not in names):
+    if payload_type in {str, bytes, int, float, list} or (
+        names and not hasattr(payload_type, key) and key not in names
+    ):
         raise missing_field(key, payload_type)
     return attrgetter(key)
 

@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-import time
-from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
-from kafkaboot.producer.batch import Batch, Ledger
-from kafkaboot.producer.delivery import Delivery, Outbox, log
-from kafkaboot.producer.envelope import Envelope, explained
+from kafkaboot.producer.delivery import Delivery
+from kafkaboot.producer.envelope import explained
 from kafkaboot.producer.key import key_bytes
+from kafkaboot.producer.outbox import Outbox
+from kafkaboot.producer.sync import MANY, ROOM, SyncProducer
 from kafkaboot.producer.undelivered import buffer_full, closed, refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from kafkaboot.client import ProducerPort
     from kafkaboot.producer.envelope import EnvelopeKind, GivenHeaders
     from kafkaboot.producer.key import Key
+    from kafkaboot.producer.outbox import Handover
     from kafkaboot.producer.receipt import Receipt
 
-ROOM = 0.002
-"""Seconds between two looks at a full buffer."""
 PATIENCE = 0.1
 """Seconds that `send` serves delivery reports to make room before it gives up."""
 TURN = 0.005
 """Seconds that a batch may keep the event loop before others get their turn."""
-
-MANY = 1000
-"""Records of a batch that fill requests by themselves, so that lingering for more only delays the last ones."""
 
 
 class Producer:
@@ -55,14 +49,9 @@ class Producer:
         source: str = "/kafkaboot",
         flush_timeout: float = 30.0,
     ) -> None:
-        self.port = port
+        self.outbox = Outbox(port, envelope, source)
+        self.sync = SyncProducer(self.outbox, flush_timeout)
         self._produce = port.produce
-        self.envelope = Envelope(envelope, source)
-        self.outbox = Outbox(port)
-        self.sync = SyncProducer(self)
-        self.closed = False
-        self._flush_timeout = flush_timeout
-        self._ledgers: list[Ledger] = []
 
     async def publish(
         self,
@@ -87,10 +76,10 @@ class Producer:
         Raises:
             PublishError: It was not delivered, or could not be encoded.
         """
-        hand_over, delivery = self._ready(topic, payload, key, headers, partition, timestamp)
-        while not hand_over():
+        record = self.outbox.record(topic, payload, key, headers, partition, timestamp)
+        while not record.done():  # noqa: ASYNC110 - the client tells nobody when there is room
             await asyncio.sleep(ROOM)
-        return await delivery
+        return await record.delivery
 
     async def publish_batch(
         self,
@@ -114,21 +103,21 @@ class Producer:
         Raises:
             BatchPublishError: Some were not delivered; it says which, and all others were.
         """
-        ledger, batch = self._batch(topic, payloads, key, headers)
+        batch = self.outbox.batch(topic, payloads, key, headers)
         while True:
             room = batch.push(monotonic() + TURN)
             if batch.handed_over:
                 break
             await asyncio.sleep(0 if room else ROOM)
         if len(batch) >= MANY:
-            self.port.hurry()
+            self.outbox.port.hurry()
         loop = asyncio.get_running_loop()
         future = loop.create_future()
         hop = self.outbox.hop(loop)
-        ledger.finished = lambda: hop.wake(future)
-        if not ledger.complete:
+        batch.ledger.finished = lambda: hop.wake(future)
+        if not batch.ledger.complete:
             await future
-        return self._close(ledger)
+        return self.outbox.finish(batch)
 
     def send(
         self,
@@ -149,23 +138,23 @@ class Producer:
             PublishError: It could not be encoded, or the buffer is full and no room was made within 0.1 s; that one
                 is `retriable`.
         """
-        if self.closed:
+        outbox = self.outbox
+        if outbox.closed:
             raise closed(topic)
-        envelope = self.envelope
-        delivery = Delivery(self.outbox, topic)
+        envelope, delivery = outbox.envelope, Delivery(outbox, topic)
         try:
             plan = envelope.plans[payload.__class__]
             self._produce(
                 topic,
                 plan.encode(payload),
-                key.encode() if key.__class__ is str else key_bytes(key),  # type: ignore[union-attr]
+                key.encode() if isinstance(key, str) else key_bytes(key),
                 envelope.headers(plan, headers),
                 -1 if partition is None else partition,
                 delivery,
                 timestamp or 0,
             )
         except BufferError:
-            return self._send_soon(topic, payload, key, headers, partition, timestamp)
+            return self._send_soon(outbox.record(topic, payload, key, headers, partition, timestamp), topic)
         except Exception as error:
             raise refused(explained(error, payload), topic) from error
         return delivery
@@ -204,152 +193,11 @@ class Producer:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    # --- the parts
-
-    def _ready(
-        self,
-        topic: str,
-        payload: Any,
-        key: Key,
-        headers: GivenHeaders | None,
-        partition: int | None,
-        timestamp: int | None,
-    ) -> tuple[Callable[[], bool], Delivery]:
-        """A record that is made but not handed over: what hands it over and answers whether there was room."""
-        if self.closed:
-            raise closed(topic)
-        try:
-            plan = self.envelope.plans[payload.__class__]
-            value, key_value, head = plan.encode(payload), key_bytes(key), self.envelope.headers(plan, headers)
-        except Exception as error:
-            raise refused(explained(error, payload), topic) from error
-        delivery = Delivery(self.outbox, topic)
-
-        def hand_over() -> bool:
-            if self.closed:
-                raise closed(topic)
-            try:
-                self._produce(
-                    topic, value, key_value, head, -1 if partition is None else partition, delivery, timestamp or 0
-                )
-            except BufferError:
-                return False
-            except Exception as error:
-                raise refused(error, topic) from error
-            return True
-
-        return hand_over, delivery
-
-    def _send_soon(self, topic: str, *rest: Any) -> Delivery:
-        hand_over, delivery = self._ready(topic, *rest)
+    def _send_soon(self, record: Handover, topic: str) -> Delivery:
         until = monotonic() + PATIENCE
-        while not hand_over():
+        while not record.done():
             left = until - monotonic()
             if left <= 0:
                 raise buffer_full(topic)
-            self.port.serve(min(left, 0.01))
-        return delivery
-
-    def _batch(
-        self,
-        topic: str,
-        payloads: Iterable[Any],
-        key: str | Callable[[Any], Any] | None,
-        headers: GivenHeaders | None,
-    ) -> tuple[Ledger, Batch]:
-        if self.closed:
-            raise closed(topic)
-        if not isinstance(payloads, list | tuple):
-            payloads = list(payloads)
-        ledger = self._ledgers.pop() if self._ledgers else Ledger(self.outbox)
-        ledger.open(topic, len(payloads))
-        return ledger, Batch(ledger, self.envelope, payloads, key, headers)
-
-    def _close(self, ledger: Ledger) -> Sequence[Receipt]:
-        # Only a ledger of which all is known may be used again: a late report would be booked on another batch.
-        try:
-            return ledger.receipts()
-        finally:
-            self._ledgers.append(ledger)
-
-
-class SyncProducer:
-    """The same from threads: every call blocks its thread until it is done."""
-
-    def __init__(self, producer: Producer) -> None:
-        self._producer = producer
-
-    def publish(
-        self,
-        topic: str,
-        payload: Any,
-        *,
-        key: Key = None,
-        headers: GivenHeaders | None = None,
-        partition: int | None = None,
-        timestamp: int | None = None,
-    ) -> Receipt:
-        """See `Producer.publish`."""
-        return self.send(
-            topic, payload, key=key, headers=headers, partition=partition, timestamp=timestamp
-        ).result()
-
-    def publish_batch(
-        self,
-        topic: str,
-        payloads: Iterable[Any],
-        *,
-        key: str | Callable[[Any], Any] | None = None,
-        headers: GivenHeaders | None = None,
-    ) -> Sequence[Receipt]:
-        """See `Producer.publish_batch`."""
-        ledger, batch = self._producer._batch(topic, payloads, key, headers)
-        while True:
-            room = batch.push(monotonic() + 3600)
-            if batch.handed_over:
-                break
-            if not room:
-                time.sleep(ROOM)
-        if len(batch) >= MANY:
-            self._producer.port.hurry()
-        event = threading.Event()
-        ledger.finished = event.set
-        if not ledger.complete:
-            event.wait()
-        return self._producer._close(ledger)
-
-    def send(
-        self,
-        topic: str,
-        payload: Any,
-        *,
-        key: Key = None,
-        headers: GivenHeaders | None = None,
-        partition: int | None = None,
-        timestamp: int | None = None,
-    ) -> Delivery:
-        """See `Producer.send`; a full buffer is waited for."""
-        hand_over, delivery = self._producer._ready(topic, payload, key, headers, partition, timestamp)
-        while not hand_over():
-            time.sleep(ROOM)
-        return delivery
-
-    def flush(self, timeout: float | None = None) -> int:
-        """See `Producer.flush`."""
-        producer = self._producer
-        return producer.port.flush(producer._flush_timeout if timeout is None else timeout)
-
-    def close(self, timeout: float | None = None) -> int:
-        """See `Producer.close`."""
-        producer = self._producer
-        if producer.closed:
-            return 0
-        producer.closed = True
-        given_up = producer.port.close(producer._flush_timeout if timeout is None else timeout)
-        if given_up:
-            log.error(
-                "%d records were not delivered before the producer closed and are given up\n"
-                "  To do: raise kafkaboot.producer.flush-timeout, or see why the brokers did not answer",
-                given_up,
-            )
-        return given_up
+            self.outbox.port.serve(min(left, 0.01))
+        return record.delivery

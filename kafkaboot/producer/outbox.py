@@ -1,0 +1,132 @@
+"""What all ways of publishing share: the client, the envelope, the count of failures, and who is to be woken."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from kafkaboot.producer.batch import Batch, Ledger
+from kafkaboot.producer.delivery import Delivery, Hop
+from kafkaboot.producer.envelope import Envelope, explained
+from kafkaboot.producer.key import key_bytes
+from kafkaboot.producer.undelivered import closed, refused, undelivered
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Iterable, Sequence
+
+    from kafkaboot.client import ProducerPort
+    from kafkaboot.errors import PublishError
+    from kafkaboot.message import Headers
+    from kafkaboot.producer.envelope import EnvelopeKind, GivenHeaders
+    from kafkaboot.producer.key import Key
+    from kafkaboot.producer.receipt import Receipt
+
+
+class Outbox:
+    """A producer's inside.
+
+    Attributes:
+        failed: Records that were not delivered.
+        trouble: The last failed delivery, unless one has succeeded since.
+        closed: Whether everything is refused from now on.
+    """
+
+    def __init__(self, port: ProducerPort, envelope: EnvelopeKind, source: str) -> None:
+        self.port = port
+        self.envelope = Envelope(envelope, source)
+        self.failed = 0
+        self.trouble: PublishError | None = None
+        self.closed = False
+        self._hops: WeakKeyDictionary[asyncio.AbstractEventLoop, Hop] = WeakKeyDictionary()
+        self._ledgers: list[Ledger] = []
+
+    def hop(self, loop: asyncio.AbstractEventLoop) -> Hop:
+        """The way to that loop."""
+        hop = self._hops.get(loop)
+        if hop is None:
+            hop = self._hops[loop] = Hop(loop)
+        return hop
+
+    def failure(self, error: object, topic: str) -> PublishError:
+        """Count a failed delivery and put it into words."""
+        self.failed += 1
+        self.trouble = undelivered(self.port, error, topic)
+        return self.trouble
+
+    def succeeded(self) -> None:
+        """The last trouble is over."""
+        self.trouble = None
+
+    def record(
+        self,
+        topic: str,
+        payload: Any,
+        key: Key,
+        headers: GivenHeaders | None,
+        partition: int | None,
+        timestamp: int | None,
+    ) -> Handover:
+        """A record that is made and not yet handed over."""
+        try:
+            plan = self.envelope.plans[payload.__class__]
+            value, key_value = plan.encode(payload), key_bytes(key)
+            all_headers = self.envelope.headers(plan, headers)
+        except Exception as error:
+            raise refused(explained(error, payload), topic) from error
+        place = -1 if partition is None else partition
+        return Handover(self, topic, (value, key_value, all_headers, place), timestamp or 0)
+
+    def batch(
+        self,
+        topic: str,
+        payloads: Iterable[Any],
+        key: str | Callable[[Any], Any] | None,
+        headers: GivenHeaders | None,
+    ) -> Batch:
+        """A batch of which nothing is handed over."""
+        if self.closed:
+            raise closed(topic)
+        if not isinstance(payloads, list | tuple):
+            payloads = list(payloads)
+        ledger = self._ledgers.pop() if self._ledgers else Ledger(self)
+        ledger.open(topic, len(payloads))
+        return Batch(ledger, self.envelope, payloads, key, headers)
+
+    def finish(self, batch: Batch) -> Sequence[Receipt]:
+        """The receipts of a batch of which all is known; only then may its ledger serve another one.
+
+        Raises:
+            BatchPublishError: Some records have none.
+        """
+        try:
+            return batch.ledger.receipts()
+        finally:
+            self._ledgers.append(batch.ledger)
+
+
+class Handover:
+    """A record waiting for room in the client's buffer."""
+
+    def __init__(
+        self, outbox: Outbox, topic: str, made: tuple[bytes | None, bytes | None, Headers | None, int], timestamp: int
+    ) -> None:
+        self.delivery = Delivery(outbox, topic)
+        self._outbox, self._topic, self._made, self._timestamp = outbox, topic, made, timestamp
+
+    def done(self) -> bool:
+        """Try to hand over; answers whether there was room.
+
+        Raises:
+            PublishError: The record is refused.
+        """
+        if self._outbox.closed:
+            raise closed(self._topic)
+        value, key, headers, partition = self._made
+        try:
+            self._outbox.port.produce(self._topic, value, key, headers, partition, self.delivery, self._timestamp)
+        except BufferError:
+            return False
+        except Exception as error:
+            raise refused(error, self._topic) from error
+        return True

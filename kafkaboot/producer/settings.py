@@ -1,0 +1,69 @@
+"""The producer's section of the configuration."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from kafkaboot.client.presets import PRODUCER, PRODUCER_PRESETS
+from kafkaboot.config import Duration, Size, kebab
+
+Positive = Annotated[int, Field(ge=1)]
+
+
+class ProducerSettings(BaseModel):
+    """`kafkaboot.producer`: how this application publishes. What is left out comes from the preset."""
+
+    model_config = ConfigDict(extra="forbid", alias_generator=kebab, populate_by_name=True, frozen=True)
+
+    preset: Literal["high-throughput", "low-latency", "safe"] = Field(
+        "safe", description="Client properties to start from; all three are idempotent with acks=all."
+    )
+    compression: Literal["none", "lz4", "zstd", "snappy", "gzip"] | None = Field(None, description="Codec of batches.")
+    linger: Duration | None = Field(None, le=900, description="How long a record waits for company in its request.")
+    batch_size: Size | None = Field(None, gt=0, description="The largest batch, in bytes.")
+    max_buffered: Positive | None = Field(
+        None, le=10_000_000, description="Records on their way at most; beyond, publishing waits for room."
+    )
+    delivery_timeout: Duration | None = Field(
+        None, gt=0, description="After this long an undelivered record fails; 5 minutes if nobody says otherwise."
+    )
+    envelope: Literal["cloudevents", "minimal", "none"] = Field(
+        "cloudevents", description="Headers of published events."
+    )
+    source: str | None = Field(
+        None, min_length=1, description="`ce_source`, a URI reference; a slash and the application's name."
+    )
+    flush_timeout: Duration = Field(30.0, description="How long stopping waits for records that are on their way.")
+    properties: dict[str, str | int | float | bool] = Field(
+        default_factory=dict, repr=False, description="Any librdkafka producer property; they win over all above."
+    )
+
+    def client_properties(self) -> dict[str, object]:
+        """The same in librdkafka's words."""
+        found: dict[str, object] = {**PRODUCER, **PRODUCER_PRESETS[self.preset]}
+        given: dict[str, object] = {
+            "compression.type": self.compression,
+            "linger.ms": None if self.linger is None else self.linger * 1000,
+            "batch.size": self.batch_size,
+            "queue.buffering.max.messages": self.max_buffered,
+            "message.timeout.ms": None if self.delivery_timeout is None else int(self.delivery_timeout * 1000),
+        }
+        found |= {name: value for name, value in given.items() if value is not None}
+        for name, value in self.properties.items():
+            for same in _SAME.get(name, ()):
+                found.pop(same, None)
+            found[name] = value
+        return found
+
+
+_NAMES = (
+    ("compression.type", "compression.codec"),
+    ("linger.ms", "queue.buffering.max.ms"),
+    ("message.timeout.ms", "delivery.timeout.ms"),
+    ("acks", "request.required.acks"),
+    ("max.in.flight", "max.in.flight.requests.per.connection"),
+)
+_SAME = {name: tuple(other for other in names if other != name) for names in _NAMES for name in names}
+"""librdkafka has two names for these; of both given, the last one set would win by chance."""
