@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from kafkaboot.clock import SystemClock
 from kafkaboot.consumer.committer import Committer
-from kafkaboot.consumer.crew import Crew, LoopCrew, ThreadCrew
 from kafkaboot.consumer.dispatch import Dispatch
 from kafkaboot.consumer.health import GroupHealth
+from kafkaboot.consumer.loop_crew import LoopCrew
 from kafkaboot.consumer.poller import Poller
+from kafkaboot.consumer.thread_crew import ThreadCrew
 from kafkaboot.consumer.watch import Watch
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from kafkaboot.client import ClientFactory, ConsumerPort
     from kafkaboot.clock import Clock
+    from kafkaboot.consumer.crew import Crew
     from kafkaboot.consumer.holding import Holding
     from kafkaboot.consumer.lanes import Lanes
     from kafkaboot.consumer.offsets import Assignment, Chunk

@@ -151,6 +151,14 @@ class Lanes:
         self.failing -= 1
         self.route.counters.failed -= 1
 
+    def proceed(self, lane: Lane) -> bool:
+        """The lane's first record was handled after all; answers whether the lane has more to do."""
+        self.recovered(lane)
+        if len(lane.pieces[0].todo) == 1:
+            return self.pieces_done(lane, 1)
+        self.head_done(lane, 1)
+        return True
+
     def pending(self) -> int:
         """Records handed over and not handled."""
         return self.handed - self.finished

@@ -1,0 +1,189 @@
+"""Handles the lanes of an `async def` handler, in tasks on the event loop.
+
+The success path is the `for` loop of `_handle`: call, settle, next. Everything else is off it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from functools import partial
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from kafkaboot.consumer.batches import BatchRun
+from kafkaboot.consumer.crew import ROOM, Crew, Surroundings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from kafkaboot.consumer.lanes import Lane, Lanes
+    from kafkaboot.consumer.offsets import Chunk
+    from kafkaboot.consumer.route import Route
+
+SLICE = 0.005
+"""Seconds a worker keeps the event loop with handlers that never wait."""
+
+
+class LoopCrew(Crew):
+    """Handles an `async def` handler's lanes in tasks; everything here happens on the event loop."""
+
+    def __init__(self, route: Route, loop: asyncio.AbstractEventLoop, group: Surroundings) -> None:
+        super().__init__(route, loop, group)
+        self._ready: deque[Lane] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._summoned = False
+
+    def hand(self, lanes: Lanes, chunk: Chunk, todo: Sequence[int]) -> None:
+        """Take over records; on the event loop."""
+        if chunk.assignment.live:
+            self._ready.extend(lanes.add(chunk, todo))
+            self._summon()
+
+    def cancel(self) -> None:
+        """Cancel the handlers at work, at the end of a drain; on the event loop."""
+        for task in self._tasks:
+            task.cancel()
+
+    def _summon(self) -> None:
+        """Add one worker, and another one a turn of the loop later if there is still work.
+
+        Handlers that never wait are thus served by one worker, handlers that wait by as many as are allowed.
+        """
+        if self._ready and not self._summoned and len(self._tasks) < self.route.concurrency:
+            task = self._loop.create_task(self._work(), name=f"kafkaboot-{self.route.id}")
+            self._tasks.add(task)
+            task.add_done_callback(self._gone)
+            if len(self._ready) > 1:
+                self._summoned = True
+                self._loop.call_soon(self._summon_more)
+
+    def _summon_more(self) -> None:
+        self._summoned = False
+        self._summon()
+
+    def _gone(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._group.crashed(error)
+        self._summon()
+
+    async def _work(self) -> None:
+        handle = self._handle_batch if self.route.batch_call else self._handle
+        ready, at_work, group = self._ready, self.at_work, self._group
+        until = monotonic() + SLICE
+        while ready:
+            lane = ready.popleft()
+            lanes = lane.lanes
+            lanes.running += 1
+            at_work.add(lane)
+            try:
+                if await handle(lane):
+                    ready.append(lane)
+            finally:
+                at_work.discard(lane)
+                lanes.running -= 1
+                group.progressed()
+            if monotonic() > until:
+                await asyncio.sleep(0)
+                until = monotonic() + SLICE
+
+    async def _handle(self, lane: Lane) -> bool:
+        """Handle the lane's first piece; answers whether the lane is ready for more."""
+        if lane.attempt:
+            return await self._again(lane)
+        piece = lane.pieces[0]
+        todo, chunk = piece.todo, piece.chunk
+        records, done, assignment = chunk.records, chunk.done, chunk.assignment
+        call, forwarding = self.route.call, self.route.forwarding
+        assert call is not None
+        until = monotonic() + SLICE
+        i = todo[0]
+        try:
+            for i in todo:
+                if not assignment.live:
+                    lane.lanes.head_done(lane, todo.index(i))
+                    return False
+                piece.at = i
+                result = await call(records[i])
+                if forwarding is None or result is None:
+                    done[i] = 1
+                else:
+                    await self._forward(result, partial(self._acked, chunk, i))
+                if not i & 31 and monotonic() > until:
+                    await asyncio.sleep(0)
+                    until = monotonic() + SLICE
+        except (Exception, asyncio.CancelledError) as error:
+            self._reraise_cancelled(error)
+            lane.lanes.head_done(lane, todo.index(i))
+            self._wait(lane, error)
+            return False
+        return lane.lanes.pieces_done(lane, 1)
+
+    async def _again(self, lane: Lane) -> bool:
+        """Try the lane's first record once more, alone."""
+        piece = lane.pieces[0]
+        if not piece.chunk.assignment.live:
+            return False
+        i, chunk = piece.todo[0], piece.chunk
+        call = self.route.call
+        assert call is not None
+        lane.lanes.retrying()
+        try:
+            result = await call(chunk.records[i], lane.attempt + 1)
+            if self.route.forwarding is None or result is None:
+                chunk.done[i] = 1
+            else:
+                await self._forward(result, partial(self._acked, chunk, i))
+        except (Exception, asyncio.CancelledError) as error:
+            self._reraise_cancelled(error)
+            self._wait(lane, error)
+            return False
+        return lane.lanes.proceed(lane)
+
+    async def _forward(self, result: Any, delivered: Callable[[object | None, Any], None]) -> None:
+        forwarding = self.route.forwarding
+        assert forwarding is not None
+        while True:
+            try:
+                forwarding.forward(result, delivered)
+            except BufferError:
+                await asyncio.sleep(ROOM)
+            else:
+                return
+
+    async def _handle_batch(self, lane: Lane) -> bool:
+        run = BatchRun(lane, self.route)
+        if not run.live:
+            return False
+        assert self.route.batch_call is not None
+        try:
+            result = await self.route.batch_call(run.records, lane.attempt + 1)
+            if self.route.forwarding is None or result is None:
+                run.settle()
+            else:
+                await self._forward(result, partial(self._batch_acked, run))
+        except (Exception, asyncio.CancelledError) as error:
+            self._reraise_cancelled(error)
+            cause = run.failed(error)
+            if cause is None:
+                return True
+            self._wait(lane, cause)
+            return False
+        return run.proceed()
+
+    def _wait(self, lane: Lane, error: BaseException) -> None:
+        if lane.lanes.assignment.live:
+            self._loop.call_later(self._explain(lane, error), self._ready_again, lane)
+
+    def _ready_again(self, lane: Lane) -> None:
+        if lane.lanes.assignment.live:
+            self._ready.append(lane)
+            self._summon()
+
+    @staticmethod
+    def _reraise_cancelled(error: BaseException) -> None:
+        """A cancelled worker ends; a handler that merely lets a CancelledError out has failed like any other."""
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise error

@@ -1,0 +1,180 @@
+"""Handles the lanes of a `def` handler, in threads.
+
+The success path is the `for` loop of `_handle`: call, settle, next. The lock guards the lanes and is taken once a
+piece, never once a record.
+"""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from queue import SimpleQueue
+from time import sleep
+from typing import TYPE_CHECKING, Any
+
+from kafkaboot.consumer.batches import BatchRun
+from kafkaboot.consumer.crew import ROOM, Crew, Surroundings
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Sequence
+
+    from kafkaboot.consumer.lanes import Lane, Lanes
+    from kafkaboot.consumer.offsets import Chunk
+    from kafkaboot.consumer.route import Route
+
+
+class ThreadCrew(Crew):
+    """Handles a `def` handler's lanes in threads. The lock guards the lanes; it is taken once a piece."""
+
+    def __init__(self, route: Route, loop: asyncio.AbstractEventLoop, group: Surroundings) -> None:
+        super().__init__(route, loop, group)
+        self._ready: SimpleQueue[Lane | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._threads = 0
+        self._idle = 0
+
+    def hand(self, lanes: Lanes, chunk: Chunk, todo: Sequence[int]) -> None:
+        """Take over records; on the poller's thread."""
+        with self._lock:
+            ready = lanes.add(chunk, todo)
+        for lane in ready:
+            self._put(lane)
+
+    def cancel(self) -> None:
+        """Let idle threads go. A thread inside a handler cannot be stopped; it is a daemon."""
+        with self._lock:
+            for _ in range(self._threads):
+                self._ready.put(None)
+
+    def _put(self, lane: Lane) -> None:
+        self._ready.put(lane)
+        with self._lock:
+            if self._ready.qsize() <= self._idle or self._threads >= self.route.concurrency:
+                return
+            self._threads += 1
+        threading.Thread(target=self._work, name=f"kafkaboot-{self.route.id}-{self._threads}", daemon=True).start()
+
+    def _work(self) -> None:
+        handle = self._handle_batch if self.route.batch_call else self._handle
+        while True:
+            with self._lock:
+                self._idle += 1
+            lane = self._ready.get()
+            with self._lock:
+                self._idle -= 1
+                if lane is None:
+                    self._threads -= 1
+                    return
+                lane.lanes.running += 1
+                self.at_work.add(lane)
+            more = False
+            try:
+                more = handle(lane)
+            except BaseException as error:
+                self._group.crashed(error)
+                raise
+            finally:
+                with self._lock:
+                    self.at_work.discard(lane)
+                    lane.lanes.running -= 1
+                if more:
+                    self._ready.put(lane)
+                self._group.progressed()
+
+    def _handle(self, lane: Lane) -> bool:
+        """Handle the lane's first piece; answers whether the lane is ready for more."""
+        if lane.attempt:
+            return self._again(lane)
+        piece = lane.pieces[0]
+        todo, chunk = piece.todo, piece.chunk
+        records, done, assignment = chunk.records, chunk.done, chunk.assignment
+        call, forwarding = self.route.call, self.route.forwarding
+        assert call is not None
+        i = todo[0]
+        try:
+            for i in todo:
+                if not assignment.live:
+                    self._head_done(lane, todo.index(i))
+                    return False
+                piece.at = i
+                result = call(records[i])
+                if forwarding is None or result is None:
+                    done[i] = 1
+                else:
+                    self._forward(result, partial(self._acked, chunk, i))
+        except Exception as error:
+            self._head_done(lane, todo.index(i))
+            self._wait(lane, error)
+            return False
+        with self._lock:
+            return lane.lanes.pieces_done(lane, 1)
+
+    def _head_done(self, lane: Lane, count: int) -> None:
+        with self._lock:
+            lane.lanes.head_done(lane, count)
+
+    def _again(self, lane: Lane) -> bool:
+        piece = lane.pieces[0]
+        if not piece.chunk.assignment.live:
+            return False
+        i, chunk = piece.todo[0], piece.chunk
+        call = self.route.call
+        assert call is not None
+        with self._lock:
+            lane.lanes.retrying()
+        try:
+            result = call(chunk.records[i], lane.attempt + 1)
+            if self.route.forwarding is None or result is None:
+                chunk.done[i] = 1
+            else:
+                self._forward(result, partial(self._acked, chunk, i))
+        except Exception as error:
+            self._wait(lane, error)
+            return False
+        with self._lock:
+            return lane.lanes.proceed(lane)
+
+    def _forward(self, result: Any, delivered: Callable[[object | None, Any], None]) -> None:
+        forwarding = self.route.forwarding
+        assert forwarding is not None
+        while True:
+            try:
+                forwarding.forward(result, delivered)
+            except BufferError:
+                sleep(ROOM)
+            else:
+                return
+
+    def _handle_batch(self, lane: Lane) -> bool:
+        with self._lock:
+            run = BatchRun(lane, self.route)
+        if not run.live:
+            return False
+        assert self.route.batch_call is not None
+        try:
+            result = self.route.batch_call(run.records, lane.attempt + 1)
+            if self.route.forwarding is None or result is None:
+                run.settle()
+            else:
+                self._forward(result, partial(self._batch_acked, run))
+        except Exception as error:
+            with self._lock:
+                cause = run.failed(error)
+            if cause is None:
+                return True
+            self._wait(lane, cause)
+            return False
+        with self._lock:
+            return run.proceed()
+
+    def _wait(self, lane: Lane, error: BaseException) -> None:
+        if not lane.lanes.assignment.live:
+            return
+        with self._lock:
+            delay = self._explain(lane, error)
+        self._loop.call_soon_threadsafe(self._loop.call_later, delay, self._ready_again, lane)
+
+    def _ready_again(self, lane: Lane) -> None:
+        if lane.lanes.assignment.live:
+            self._put(lane)
