@@ -142,9 +142,9 @@ def declaration(error: BaseException) -> Analysis | None:
     """A decorated object that cannot mean what it says, or a package that cannot be imported."""
     if not isinstance(error, DeclarationError):
         return None
-    title = "a package cannot be imported" if error.__cause__ is not None else "a declaration cannot be used"
-    frame = _users_frame(error.__cause__) if error.__cause__ is not None else ""
-    return Analysis(title, f"{_told(error)}\n{frame}".strip(), error.todo)
+    imported = "cannot be imported" in error.what or error.what.startswith("there is no package")
+    title = "a package cannot be imported" if imported else "a declaration cannot be used"
+    return Analysis(title, _told(error), error.todo)
 
 
 def of_the_house(error: BaseException) -> Analysis | None:

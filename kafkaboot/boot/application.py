@@ -191,4 +191,4 @@ class Application:
 
     def _built(self, component: Component, instance: Any) -> None:
         if component.beside and self.blueprint is not None:
-            publish_from(instance, self.blueprint.container, self.blueprint.configuration.resolve)
+            publish_from(component, instance, self.blueprint)

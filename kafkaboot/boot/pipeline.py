@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from kafkaboot.config import Configuration
-    from kafkaboot.consumer import HandlerSettings, RetrySettings, Route
+    from kafkaboot.consumer import Forwarding, HandlerSettings, RetrySettings, Route
     from kafkaboot.declare import HandlerSpec, PublisherSpec, Signature
 
 SELF, PUBLISHER = "self", "@publisher"
@@ -254,13 +254,24 @@ def route(handler: Handler, owner: Any, filled: Mapping[str, Any], producer: Any
         filled: Its components, by parameter.
         producer: The `Producer`, where what it returns is published; else `None`.
     """
-    from kafkaboot.consumer import Backoff, Route
+    from kafkaboot.consumer import Backoff, Counters, Route
     from kafkaboot.consumer.invoke import Calls
 
     spec = handler.spec
     function = spec.function if owner is None else spec.function.__get__(owner)
+    is_async = inspect.iscoroutinefunction(function)
+    counters = Counters()
+    calls = Calls(
+        function,
+        handler.signature,
+        filled,
+        name=spec.id,
+        counters=counters,
+        is_async=is_async,
+        timeout=spec.timeout,
+        accepts=spec.filter,
+    )
     retry = handler.retry
-    calls = Calls(function, handler.signature, filled)
     return Route(
         spec.id,
         Backoff(retry.initial, retry.max, retry.multiplier, retry.jitter),
@@ -270,5 +281,22 @@ def route(handler: Handler, owner: Any, filled: Mapping[str, Any], producer: Any
         ordering=spec.ordering,
         concurrency=spec.concurrency,
         start=spec.start,
-        is_async=inspect.iscoroutinefunction(function),
+        is_async=is_async,
+        call=calls.single() if handler.batch is None else None,
+        batch_call=calls.batch() if handler.batch is not None else None,
+        batch=handler.batch or DEFAULT_BATCH,
+        forwarding=_forwarding(handler, producer),
+        # A coroutine is cancelled at its timeout; a thread cannot be, so that it is reported as stuck instead.
+        stuck_after=None if is_async else spec.timeout,
+        where=spec.where,
+        counters=counters,
     )
+
+
+def _forwarding(handler: Handler, producer: Any) -> Forwarding | None:
+    if not handler.spec.publishers:
+        return None
+    from kafkaboot.producer import Binding, Forward, returns_many
+
+    bindings = [Binding(publisher, producer) for publisher in handler.spec.publishers]
+    return Forward(bindings, many=returns_many(handler.signature.returns))

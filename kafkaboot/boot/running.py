@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from kafkaboot.boot.component import APPLICATION
@@ -13,7 +13,8 @@ from kafkaboot.boot.lifecycle import in_thread
 from kafkaboot.boot.pipeline import PUBLISHER, SELF, route
 from kafkaboot.boot.wiring.topics import TopicCheck
 from kafkaboot.client import ClientFactory
-from kafkaboot.declare import hooks, publishing_methods
+from kafkaboot.declare import hooks, publishing_methods, resolve
+from kafkaboot.errors import DeclarationError
 from kafkaboot.health import HealthIndicator
 from kafkaboot.topics import TopicUse
 
@@ -49,7 +50,7 @@ async def start(
     """
     container = blueprint.container
     listeners: list[object] = []
-    for component in container.order(_roots(blueprint)):
+    for component in _wanted(blueprint):
         instance = container.instance(component)
         await lifecycle.start(component, instance)
         if any(hasattr(instance, happening) for happening in HAPPENINGS):
@@ -81,11 +82,25 @@ def topic_uses(blueprint: Blueprint) -> list[TopicUse]:
     return uses
 
 
-def publish_from(instance: Any, container: Container, resolve: Callable[[str], str]) -> None:
+def publish_from(component: Component, instance: Any, blueprint: Blueprint) -> None:
     """Let the `@publisher` methods of a fresh component publish what they return."""
-    from kafkaboot.producer import Producer, publishing
+    from kafkaboot.producer import Binding, Producer, publishing, returns_many
 
-    publishing(instance, container.get(Producer), resolve)
+    producer = blueprint.container.get(Producer)
+    for name, specs in publishing_methods(type(instance)).items():
+        method = getattr(instance, name)
+        resolved = [replace(spec, topic=blueprint.configuration.resolve(spec.topic)) for spec in specs]
+        written = method.__func__.__annotations__.get("return")
+        returned = None if written is None else resolve(written, method, "return", component.where)
+        bindings = [Binding(spec, producer) for spec in resolved]
+        try:
+            setattr(instance, name, publishing(method, bindings, many=returns_many(returned)))
+        except AttributeError as error:
+            raise DeclarationError(
+                f"{type(instance).__name__} has slots, so that its method {name} cannot publish what it returns",
+                where=component.where,
+                todo="leave `__slots__` (or `slots=True`) out, or inject Producer and publish in the method's body",
+            ) from error
 
 
 def run_loop(main: Coroutine[Any, Any, int]) -> int:
@@ -116,17 +131,22 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-def _roots(blueprint: Blueprint) -> list[Any]:
+def _wanted(blueprint: Blueprint) -> list[Component]:
     """What must be built: handlers' wishes, the application's own components, and what takes part in the life.
 
-    What an auto-configuration merely offers is built when somebody wants it.
+    What an auto-configuration merely offers is built when somebody wants it; an indicator of health is, if what it
+    indicates is there anyway.
     """
     container = blueprint.container
     wanted: list[Any] = [handler.demand for handler in blueprint.handlers]
     wanted += [one for one in container.components if one.source == APPLICATION or _takes_part(one)]
-    for house in (TopicCheck, Groups, HealthIndicator):
+    for house in (TopicCheck, Groups):
         wanted += container.providing(house)
-    return wanted
+    there = set(container.order(wanted))
+    for indicator in container.providing(HealthIndicator):
+        if there.issuperset(set(container.order([indicator])) - {indicator}):
+            wanted.append(indicator)
+    return container.order(wanted)
 
 
 def _takes_part(component: Component) -> bool:

@@ -140,10 +140,8 @@ def _missing(missing: Sequence[str], uses: Sequence[TopicUse], known: Mapping[st
         near = difflib.get_close_matches(name, there, n=3, cutoff=0.6)
         if near:
             lines.append(f"  near to it: {', '.join(near)}")
-    first = next(use.where for use in uses if use.topic == missing[0] and not use.pattern)
     return MissingTopicError(
         "\n".join(lines),
-        where=first if len(missing) == 1 else "",
-        todo="correct the name, create the topic, or let it be created: kafkaboot.kafka.topics: create; "
-        "a topic that this application's user may not see looks the same",
+        todo="correct the name, create the topic, or let it be created: kafkaboot.kafka.topics: create "
+        "(a topic that this application's user may not see looks the same)",
     )
