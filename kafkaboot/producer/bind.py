@@ -7,7 +7,8 @@ import functools
 import inspect
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
 from kafkaboot.producer.delivery import Delivery
 from kafkaboot.producer.envelope import explained
@@ -105,13 +106,21 @@ def returns_many(annotation: Any) -> bool:
 
     A bare `list`, or a list of what is only a part of JSON (`list[int]`, `list[dict[str, Any]]`), is one payload.
     """
-    origin = get_origin(annotation)
-    if not isinstance(origin, type) or not issubclass(origin, Iterable):
+    members = _members(annotation)
+    if len(members) != 1:
         return False
-    if issubclass(origin, dict | str | bytes):
+    origin = get_origin(members[0])
+    if not isinstance(origin, type) or not issubclass(origin, Iterable) or issubclass(origin, dict | str | bytes):
         return False
-    parts = [part for part in get_args(annotation) if part is not Ellipsis]
+    parts = [part for arg in get_args(members[0]) if arg is not Ellipsis for part in _members(arg)]
     return bool(parts) and all(isinstance(part, type) and part.__module__ != "builtins" for part in parts)
+
+
+def _members(annotation: Any) -> list[Any]:
+    """The members of a union without `None`; an annotation that is none, alone."""
+    if get_origin(annotation) not in {Union, UnionType}:
+        return [annotation]
+    return [member for member in get_args(annotation) if member is not NoneType]
 
 
 def outputs(result: Any, *, many: bool) -> list[Any]:

@@ -152,7 +152,7 @@ def exact_encoder(payload_type: type) -> Callable[[Any], bytes | None]:
     """
     serializer: Any = getattr(payload_type, "__pydantic_serializer__", None)
     if serializer is None:
-        return encoder(payload_type)
+        return encode if payload_type is type(None) else encoder(payload_type)
     # Asking for aliases costs pydantic a third of the time even where there are none.
     if "serialization_alias" in repr(payload_type.__pydantic_core_schema__):  # type: ignore[attr-defined]
         return partial(serializer.to_json, by_alias=True)
