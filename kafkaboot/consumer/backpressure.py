@@ -26,23 +26,23 @@ JUDGE = 0.05
 
 
 class Gate:
-    """Where the poller waits for workers to get on."""
+    """Where the poller waits for workers to get on; `waiting` says that it does."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
-        self._waiting = False
+        self.waiting = False
 
     def progressed(self) -> None:
         """Called by workers, on any thread, whenever they leave a lane."""
-        if self._waiting:
+        if self.waiting:
             self._event.set()
 
     def wait(self, seconds: float) -> None:
         """Wait until somebody gets on, or for `seconds`."""
         self._event.clear()
-        self._waiting = True
+        self.waiting = True
         self._event.wait(seconds)
-        self._waiting = False
+        self.waiting = False
 
 
 class BackPressure:

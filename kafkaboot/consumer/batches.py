@@ -29,15 +29,14 @@ class BatchRun:
         self.route = route
         self.records: list[RawRecord] = []
         self._spans: list[tuple[Chunk, Sequence[int]]] = []
-        self.assignment = lane.pieces[0].chunk.assignment
+        self.assignment = lane.pieces[0][0].assignment
         self.live = self.assignment.live
         if self.live and lane.attempt:
             lane.lanes.retrying()
         left = lane.limit
-        for piece in lane.pieces:
-            todo = piece.todo[:left]
-            chunk = piece.chunk
-            piece.at = todo[0]
+        lane.at = lane.pieces[0][1][0]
+        for chunk, whole in lane.pieces:
+            todo = whole[:left]
             self._spans.append((chunk, todo))
             records = chunk.records
             if isinstance(todo, range):
@@ -86,13 +85,9 @@ class BatchRun:
 
     def _move(self, count: int) -> bool:
         lane, lanes = self.lane, self.lane.lanes
-        whole = 0
-        for piece in lane.pieces:
-            if len(piece.todo) > count:
-                break
-            count -= len(piece.todo)
-            whole += 1
-        more = lanes.pieces_done(lane, whole) if whole else True
-        if count:
-            lanes.head_done(lane, count)
+        more = True
+        while more and count >= len(lane.pieces[0][1]):
+            count -= len(lane.pieces[0][1])
+            more = lanes.piece_done(lane)
+        lanes.head_done(lane, count)
         return more

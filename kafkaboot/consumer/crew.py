@@ -6,13 +6,14 @@ import logging
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Protocol
 
-from kafkaboot.errors import KafkabootError, UndecodableError
+from kafkaboot.errors import KafkabootError
 from kafkaboot.message import place
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Sequence
 
+    from kafkaboot.consumer.backpressure import Gate
     from kafkaboot.consumer.batches import BatchRun
     from kafkaboot.consumer.lanes import Lane, Lanes
     from kafkaboot.consumer.offsets import Assignment, Chunk
@@ -27,9 +28,6 @@ ROOM = 0.005
 class Surroundings(Protocol):
     """What a crew tells its group, from any thread."""
 
-    def progressed(self) -> None:
-        """Somebody left a lane: the poller may be waiting for room or for quiet."""
-
     def undelivered(self, assignment: Assignment, error: object) -> None:
         """An output of a record was not delivered: what was taken from its partition is to be handled again."""
 
@@ -43,11 +41,12 @@ class Surroundings(Protocol):
 class Crew(ABC):
     """What both crews share: the way of a failed record, and the way of a returned value."""
 
-    def __init__(self, route: Route, loop: asyncio.AbstractEventLoop, group: Surroundings) -> None:
+    def __init__(self, route: Route, loop: asyncio.AbstractEventLoop, group: Surroundings, gate: Gate) -> None:
         self.route = route
-        self.at_work: set[Lane] = set()
+        self._at: dict[int, Lane] = {}
         self._loop = loop
         self._group = group
+        self._gate = gate
 
     @abstractmethod
     def hand(self, lanes: Lanes, chunk: Chunk, todo: Sequence[int]) -> None:
@@ -56,6 +55,10 @@ class Crew(ABC):
     @abstractmethod
     def cancel(self) -> None:
         """Stop what can be stopped; on the event loop."""
+
+    def at_work(self) -> list[Lane]:
+        """The lanes that a worker is in at this moment; from any thread."""
+        return list(self._at.values())
 
     def _acked(self, chunk: Chunk, i: int, error: object | None, _record: Any) -> None:
         """An output's delivery report, on the producer's thread."""
@@ -70,21 +73,19 @@ class Crew(ABC):
         else:
             self._group.undelivered(run.assignment, error)
 
-    def _explain(self, lane: Lane, error: BaseException) -> float:
-        """Say what happened, once, off the success path; answers the seconds to wait."""
+    def _explain(self, lane: Lane, error: BaseException, delay: float) -> None:
+        """Say what happened, once, off the success path; it is tried again in `delay` seconds."""
         route = self.route
-        piece = lane.pieces[0]
-        record = piece.chunk.records[piece.todo[0]]
+        chunk, todo = lane.pieces[0]
+        record = chunk.records[todo[0]]
         where = place(record.topic(), record.partition(), record.offset())
-        delay = lane.lanes.failed(lane)
         fate = (
-            f"the record is kept and tried again in {delay:.1f} s (attempt {lane.attempt} failed); "
-            f"records behind it in its lane wait, its offset is not committed"
+            f"the record is kept and tried again in {delay:.1f} s (attempt {lane.attempt} failed); records behind it "
+            "in its lane wait, and its offset is not committed"
         )
-        if isinstance(error, UndecodableError):
-            log.error("%s: %s: %s\n  %s\n  %s", route.id, where, error.what, fate, f"To do: {error.todo}")
+        if isinstance(error, KafkabootError):
+            todo_next = f"\n  To do: {error.todo}" if error.todo else ""
+            log.error("%s: %s: %s\n  %s%s", route.id, where, error.what, fate, todo_next)
         else:
-            trace = None if isinstance(error, KafkabootError) else error
-            log.error("%s: %s: %s: %s; %s", route.id, where, type(error).__name__, error, fate, exc_info=trace)
+            log.error("%s: %s: %s: %s\n  %s", route.id, where, type(error).__name__, error, fate, exc_info=error)
         self._group.overheard(route, where, error, lane.attempt, delay)
-        return delay

@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from kafkaboot.clock import SystemClock
+from kafkaboot.consumer.backpressure import Gate
 from kafkaboot.consumer.committer import Committer
 from kafkaboot.consumer.dispatch import Dispatch
 from kafkaboot.consumer.health import GroupHealth
@@ -88,9 +89,10 @@ class ConsumerGroup:
         """
         self._loop = loop
         self._ended = loop.create_future()
+        gate = Gate()
         for route in self.routes:
             crew = LoopCrew if route.is_async else ThreadCrew
-            self._crews[route.id] = crew(route, loop, self)
+            self._crews[route.id] = crew(route, loop, self, gate)
         consumer = self._clients.consumer(self.name, self._overrides())
         committer = Committer(self.name, self.settings.commit_interval, self.clock, self._listeners("on_commit"))
         self.poller = Poller(
@@ -100,6 +102,7 @@ class ConsumerGroup:
             self.clock,
             self._hand_out,
             committer,
+            gate,
             self._listeners("on_rebalance"),
         )
         threading.Thread(target=self._run, args=(consumer,), name=f"kafkaboot-poller-{self.name}", daemon=True).start()
@@ -154,11 +157,6 @@ class ConsumerGroup:
             self._loop.call_soon_threadsafe(_hand_all, to_loop)
 
     # --- what crews say, from any thread
-
-    def progressed(self) -> None:
-        """See `Surroundings`."""
-        assert self.poller is not None
-        self.poller.gate.progressed()
 
     def undelivered(self, assignment: Assignment, error: object) -> None:
         """See `Surroundings`."""

@@ -6,7 +6,6 @@ one worker at a time; a record that must wait, waits in its lane and holds up no
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,45 +14,39 @@ if TYPE_CHECKING:
     from kafkaboot.consumer.offsets import Assignment, Chunk
     from kafkaboot.consumer.route import Route
 
-
-class Piece:
-    """Some records of one chunk, waiting in a lane. `at` is the one that was begun last."""
-
-    __slots__ = ("at", "chunk", "todo")
-
-    def __init__(self, chunk: Chunk, todo: Sequence[int]) -> None:
-        self.chunk = chunk
-        self.todo = todo
-        self.at = -1
+    Piece = tuple[Chunk, Sequence[int]]
+    """Some records of one chunk, waiting in a lane."""
 
 
 class Lane:
-    """Records that follow each other. `attempt` counts the failures of the first one; 0 while all goes well."""
+    """Records that follow each other.
 
-    __slots__ = ("attempt", "busy", "key", "lanes", "limit", "pieces")
+    Attributes:
+        pieces: What waits, in order; the first one is being handled.
+        busy: Whether a worker, a queue or a timer has it.
+        attempt: The failures of its first record; 0 while all goes well.
+        at: The record of the first piece that was begun last.
+        limit: For a batch handler, the largest batch now.
+    """
 
-    def __init__(self, lanes: Lanes, key: bytes | None = None) -> None:
+    __slots__ = ("at", "attempt", "busy", "key", "lanes", "limit", "pieces")
+
+    def __init__(self, lanes: Lanes, key: bytes | None, pieces: list[Piece]) -> None:
         self.lanes = lanes
         self.key = key
-        self.pieces: deque[Piece] = deque()
-        self.busy = False
+        self.pieces = pieces
+        self.busy = True
         self.attempt = 0
+        self.at = -1
         self.limit = lanes.route.batch
-
-    def place(self) -> tuple[int, int]:
-        """What identifies the call that is running: the chunk and the record begun last, with its attempt."""
-        if not self.pieces:
-            return (0, 0)
-        piece = self.pieces[0]
-        return id(piece.chunk) ^ self.attempt, piece.at
 
 
 class Lanes:
     """All lanes of one handler on one partition, for one assignment.
 
     `handed` is written by the poller, everything else by the handler's crew. `running` counts workers that are in
-    one of these lanes: a worker counts itself before it looks at `assignment.live`, so that a partition is quiet
-    once it is not live and nobody is counted.
+    these lanes: a worker counts itself before it looks at `assignment.live`, so that a partition is quiet once it is
+    not live and nobody is counted.
     """
 
     __slots__ = ("_by_key", "_lane", "assignment", "failing", "finished", "handed", "route", "running")
@@ -66,78 +59,77 @@ class Lanes:
         self.running = 0
         self.failing = 0
         self._by_key: dict[bytes | None, Lane] = {}
-        self._lane = Lane(self)
+        self._lane = Lane(self, None, [])
+        self._lane.busy = False
 
     def add(self, chunk: Chunk, todo: Sequence[int]) -> list[Lane]:
         """Put records into their lanes; answers the lanes that now have work and no worker."""
         ordering = self.route.ordering
         if ordering == "partition":
             lane = self._lane
-            lane.pieces.append(Piece(chunk, todo))
+            lane.pieces.append((chunk, todo))
             if lane.busy:
                 return []
             lane.busy = True
             return [lane]
         if ordering == "unordered":
-            return [self._single(chunk, i) for i in todo]
+            return [Lane(self, None, [(chunk, (i,))]) for i in todo]
         return self._add_by_key(chunk, todo)
 
-    def _single(self, chunk: Chunk, i: int) -> Lane:
-        lane = Lane(self)
-        lane.busy = True
-        lane.pieces.append(Piece(chunk, (i,)))
-        return lane
-
     def _add_by_key(self, chunk: Chunk, todo: Sequence[int]) -> list[Lane]:
-        records = chunk.records
+        """Records without a key share one lane. A lane is known by its key only while it is busy."""
+        records, by_key = chunk.records, self._by_key
         groups: dict[bytes | None, list[int]] = {}
+        ready = []
         for i in todo:
             key = records[i].key()
             group = groups.get(key)
-            if group is None:
-                groups[key] = [i]
-            else:
+            if group is not None:
                 group.append(i)
-        ready = []
-        by_key = self._by_key
-        for key, group in groups.items():
+                continue
+            groups[key] = group = [i]
             lane = by_key.get(key)
             if lane is None:
-                lane = by_key[key] = Lane(self, key)
-            lane.pieces.append(Piece(chunk, group))
-            if not lane.busy:
-                lane.busy = True
+                by_key[key] = lane = Lane(self, key, [(chunk, group)])
                 ready.append(lane)
+            else:
+                lane.pieces.append((chunk, group))
         return ready
 
-    def pieces_done(self, lane: Lane, count: int) -> bool:
-        """The first `count` pieces of the lane are handled; answers whether the lane has more to do."""
+    def piece_done(self, lane: Lane) -> bool:
+        """The lane's first piece is handled; answers whether the lane has more to do."""
         pieces = lane.pieces
-        for _ in range(count):
-            handled = len(pieces.popleft().todo)
-            self.finished += handled
-            self.route.counters.handled += handled
+        handled = len(pieces.pop(0)[1])
+        self.finished += handled
+        self.route.counters.handled += handled
         if pieces:
             return True
         lane.busy = False
         if self.route.ordering == "key":
-            self._by_key.pop(lane.key, None)
+            del self._by_key[lane.key]
         return False
 
     def head_done(self, lane: Lane, count: int) -> None:
         """The first `count` records of the lane's first piece are handled, the others are not."""
         if count:
-            piece = lane.pieces[0]
-            piece.todo = piece.todo[count:]
+            chunk, todo = lane.pieces[0]
+            lane.pieces[0] = (chunk, todo[count:])
             self.finished += count
             self.route.counters.handled += count
 
+    def proceed(self, lane: Lane) -> bool:
+        """The lane's first record was handled after all; answers whether the lane has more to do."""
+        self.recovered(lane)
+        if len(lane.pieces[0][1]) == 1:
+            return self.piece_done(lane)
+        self.head_done(lane, 1)
+        return True
+
     def failed(self, lane: Lane) -> float:
         """The lane's first record failed once more; answers the seconds until it is tried again."""
-        counters = self.route.counters
         lane.attempt += 1
         if lane.attempt == 1:
-            counters.failed += 1
+            self.route.counters.failed += 1
             self.failing += 1
         return self.route.backoff.delay(lane.attempt)
 
@@ -150,14 +142,6 @@ class Lanes:
         lane.attempt = 0
         self.failing -= 1
         self.route.counters.failed -= 1
-
-    def proceed(self, lane: Lane) -> bool:
-        """The lane's first record was handled after all; answers whether the lane has more to do."""
-        self.recovered(lane)
-        if len(lane.pieces[0].todo) == 1:
-            return self.pieces_done(lane, 1)
-        self.head_done(lane, 1)
-        return True
 
     def pending(self) -> int:
         """Records handed over and not handled."""

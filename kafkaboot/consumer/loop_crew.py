@@ -1,6 +1,6 @@
 """Handles the lanes of an `async def` handler, in tasks on the event loop.
 
-The success path is the `for` loop of `_handle`: call, settle, next. Everything else is off it.
+The success path is the inner `for` loop of `_work`: call, settle, next. Everything else is off it.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from functools import partial
+from itertools import count
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from kafkaboot.consumer.crew import ROOM, Crew, Surroundings
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from kafkaboot.consumer.backpressure import Gate
     from kafkaboot.consumer.lanes import Lane, Lanes
     from kafkaboot.consumer.offsets import Chunk
     from kafkaboot.consumer.route import Route
@@ -28,11 +30,12 @@ SLICE = 0.005
 class LoopCrew(Crew):
     """Handles an `async def` handler's lanes in tasks; everything here happens on the event loop."""
 
-    def __init__(self, route: Route, loop: asyncio.AbstractEventLoop, group: Surroundings) -> None:
-        super().__init__(route, loop, group)
+    def __init__(self, route: Route, loop: asyncio.AbstractEventLoop, group: Surroundings, gate: Gate) -> None:
+        super().__init__(route, loop, group, gate)
         self._ready: deque[Lane] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._summoned = False
+        self._workers = count()
 
     def hand(self, lanes: Lanes, chunk: Chunk, todo: Sequence[int]) -> None:
         """Take over records; on the event loop."""
@@ -69,66 +72,73 @@ class LoopCrew(Crew):
         self._summon()
 
     async def _work(self) -> None:
-        handle = self._handle_batch if self.route.batch_call else self._handle
-        ready, at_work, group = self._ready, self.at_work, self._group
+        """One worker: lane by lane, record by record, until nothing is ready."""
+        me = next(self._workers)
+        ready, at, again = self._ready, self._at, self._handle_batch if self.route.batch_call else self._again
+        call, forwarding, gate = self.route.call, self.route.forwarding, self._gate
+        lanes: Lanes | None = None
         until = monotonic() + SLICE
-        while ready:
-            lane = ready.popleft()
-            lanes = lane.lanes
-            lanes.running += 1
-            at_work.add(lane)
-            try:
-                if await handle(lane):
-                    ready.append(lane)
-            finally:
-                at_work.discard(lane)
-                lanes.running -= 1
-                group.progressed()
-            if monotonic() > until:
-                await asyncio.sleep(0)
-                until = monotonic() + SLICE
-
-    async def _handle(self, lane: Lane) -> bool:
-        """Handle the lane's first piece; answers whether the lane is ready for more."""
-        if lane.attempt:
-            return await self._again(lane)
-        piece = lane.pieces[0]
-        todo, chunk = piece.todo, piece.chunk
-        records, done, assignment = chunk.records, chunk.done, chunk.assignment
-        call, forwarding = self.route.call, self.route.forwarding
-        assert call is not None
-        until = monotonic() + SLICE
-        i = todo[0]
         try:
-            for i in todo:
-                if not assignment.live:
-                    lane.lanes.head_done(lane, todo.index(i))
-                    return False
-                piece.at = i
-                result = await call(records[i])
-                if forwarding is None or result is None:
-                    done[i] = 1
-                else:
-                    await self._forward(result, partial(self._acked, chunk, i))
-                if not i & 31 and monotonic() > until:
-                    await asyncio.sleep(0)
-                    until = monotonic() + SLICE
-        except (Exception, asyncio.CancelledError) as error:
-            self._reraise_cancelled(error)
-            lane.lanes.head_done(lane, todo.index(i))
-            self._wait(lane, error)
-            return False
-        return lane.lanes.pieces_done(lane, 1)
+            while ready:
+                lane = ready.popleft()
+                if lane.lanes is not lanes:
+                    # Counted before `live` is looked at: a partition is given back when nobody is counted in it.
+                    self._leave(lanes)
+                    lanes = lane.lanes
+                    lanes.running += 1
+                at[me] = lane
+                if call is None or lane.attempt:
+                    if await again(lane):
+                        ready.append(lane)
+                    gate.progressed()
+                    if monotonic() > until:
+                        await asyncio.sleep(0)
+                        until = monotonic() + SLICE
+                    continue
+                chunk, todo = lane.pieces[0]
+                records, done, assignment = chunk.records, chunk.done, chunk.assignment
+                i = todo[0]
+                try:
+                    for i in todo:
+                        if not assignment.live:
+                            lanes.head_done(lane, todo.index(i))
+                            break
+                        lane.at = i
+                        result = await call(records[i])
+                        if forwarding is None or result is None:
+                            done[i] = 1
+                        else:
+                            await self._forward(result, partial(self._acked, chunk, i))
+                        if not i & 31 and monotonic() > until:
+                            await asyncio.sleep(0)
+                            until = monotonic() + SLICE
+                    else:
+                        if lanes.piece_done(lane):
+                            ready.append(lane)
+                        if gate.waiting:
+                            gate.progressed()
+                except (Exception, asyncio.CancelledError) as error:
+                    self._reraise_cancelled(error)
+                    lanes.head_done(lane, todo.index(i))
+                    self._wait(lane, error)
+        finally:
+            at.pop(me, None)
+            self._leave(lanes)
+
+    def _leave(self, lanes: Lanes | None) -> None:
+        if lanes is not None:
+            lanes.running -= 1
+            self._gate.progressed()
 
     async def _again(self, lane: Lane) -> bool:
-        """Try the lane's first record once more, alone."""
-        piece = lane.pieces[0]
-        if not piece.chunk.assignment.live:
-            return False
-        i, chunk = piece.todo[0], piece.chunk
+        """Try the lane's first record once more, alone; answers whether the lane is ready for more."""
+        chunk, todo = lane.pieces[0]
         call = self.route.call
         assert call is not None
+        if not chunk.assignment.live:
+            return False
         lane.lanes.retrying()
+        i = lane.at = todo[0]
         try:
             result = await call(chunk.records[i], lane.attempt + 1)
             if self.route.forwarding is None or result is None:
@@ -174,7 +184,9 @@ class LoopCrew(Crew):
 
     def _wait(self, lane: Lane, error: BaseException) -> None:
         if lane.lanes.assignment.live:
-            self._loop.call_later(self._explain(lane, error), self._ready_again, lane)
+            delay = lane.lanes.failed(lane)
+            self._explain(lane, error, delay)
+            self._loop.call_later(delay, self._ready_again, lane)
 
     def _ready_again(self, lane: Lane) -> None:
         if lane.lanes.assignment.live:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from kafkaboot.client import TP
 from kafkaboot.consumer import done_map
-from kafkaboot.consumer.backpressure import BackPressure, Gate
+from kafkaboot.consumer.backpressure import BackPressure
 from kafkaboot.consumer.holding import Holding
 from kafkaboot.consumer.offsets import Assignment
 from kafkaboot.errors import ClientError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from kafkaboot.client import Committed, ConsumerPort
     from kafkaboot.clock import Clock
+    from kafkaboot.consumer.backpressure import Gate
     from kafkaboot.consumer.committer import Committer
     from kafkaboot.consumer.dispatch import Dispatch
     from kafkaboot.consumer.offsets import Chunk
@@ -66,11 +67,12 @@ class Poller:
         clock: Clock,
         hand_out: Callable[[Work], None],
         committer: Committer,
+        gate: Gate,
         rebalanced: Sequence[OnRebalance] = (),
     ) -> None:
         self.consumer = consumer
         self.holdings: dict[TP, Holding] = {}
-        self.gate = Gate()
+        self.gate = gate
         self.heartbeat = clock.monotonic()
         self.rebalances = 0
         self.ends: dict[TP, int] = {}

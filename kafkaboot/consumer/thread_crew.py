@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Sequence
 
+    from kafkaboot.consumer.backpressure import Gate
     from kafkaboot.consumer.lanes import Lane, Lanes
     from kafkaboot.consumer.offsets import Chunk
     from kafkaboot.consumer.route import Route
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 class ThreadCrew(Crew):
     """Handles a `def` handler's lanes in threads. The lock guards the lanes; it is taken once a piece."""
 
-    def __init__(self, route: Route, loop: asyncio.AbstractEventLoop, group: Surroundings) -> None:
-        super().__init__(route, loop, group)
+    def __init__(self, route: Route, loop: asyncio.AbstractEventLoop, group: Surroundings, gate: Gate) -> None:
+        super().__init__(route, loop, group, gate)
         self._ready: SimpleQueue[Lane | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._threads = 0
@@ -57,6 +58,7 @@ class ThreadCrew(Crew):
 
     def _work(self) -> None:
         handle = self._handle_batch if self.route.batch_call else self._handle
+        me = threading.get_ident()
         while True:
             with self._lock:
                 self._idle += 1
@@ -67,7 +69,7 @@ class ThreadCrew(Crew):
                     self._threads -= 1
                     return
                 lane.lanes.running += 1
-                self.at_work.add(lane)
+                self._at[me] = lane
             more = False
             try:
                 more = handle(lane)
@@ -76,18 +78,17 @@ class ThreadCrew(Crew):
                 raise
             finally:
                 with self._lock:
-                    self.at_work.discard(lane)
+                    del self._at[me]
                     lane.lanes.running -= 1
                 if more:
                     self._ready.put(lane)
-                self._group.progressed()
+                self._gate.progressed()
 
     def _handle(self, lane: Lane) -> bool:
         """Handle the lane's first piece; answers whether the lane is ready for more."""
         if lane.attempt:
             return self._again(lane)
-        piece = lane.pieces[0]
-        todo, chunk = piece.todo, piece.chunk
+        chunk, todo = lane.pieces[0]
         records, done, assignment = chunk.records, chunk.done, chunk.assignment
         call, forwarding = self.route.call, self.route.forwarding
         assert call is not None
@@ -97,7 +98,7 @@ class ThreadCrew(Crew):
                 if not assignment.live:
                     self._head_done(lane, todo.index(i))
                     return False
-                piece.at = i
+                lane.at = i
                 result = call(records[i])
                 if forwarding is None or result is None:
                     done[i] = 1
@@ -108,17 +109,17 @@ class ThreadCrew(Crew):
             self._wait(lane, error)
             return False
         with self._lock:
-            return lane.lanes.pieces_done(lane, 1)
+            return lane.lanes.piece_done(lane)
 
     def _head_done(self, lane: Lane, count: int) -> None:
         with self._lock:
             lane.lanes.head_done(lane, count)
 
     def _again(self, lane: Lane) -> bool:
-        piece = lane.pieces[0]
-        if not piece.chunk.assignment.live:
+        chunk, todo = lane.pieces[0]
+        if not chunk.assignment.live:
             return False
-        i, chunk = piece.todo[0], piece.chunk
+        i = todo[0]
         call = self.route.call
         assert call is not None
         with self._lock:
@@ -172,7 +173,8 @@ class ThreadCrew(Crew):
         if not lane.lanes.assignment.live:
             return
         with self._lock:
-            delay = self._explain(lane, error)
+            delay = lane.lanes.failed(lane)
+        self._explain(lane, error, delay)
         self._loop.call_soon_threadsafe(self._loop.call_later, delay, self._ready_again, lane)
 
     def _ready_again(self, lane: Lane) -> None:

@@ -20,7 +20,7 @@ class Watch:
 
     def __init__(self, group: ConsumerGroup) -> None:
         self._group = group
-        self._seen: dict[Lane, tuple[tuple[int, int], float]] = {}
+        self._seen: dict[Lane, tuple[tuple[int, int, int], float]] = {}
 
     def stuck(self) -> list[str]:
         """`handler at topic[partition]@offset for n s`, for every call that runs for longer than it may.
@@ -31,8 +31,8 @@ class Watch:
         found, seen = [], {}
         for crew in self._group.crews.values():
             limit = crew.route.stuck_after or self._group.settings.stuck_after
-            for lane in list(crew.at_work):
-                at = lane.place()
+            for lane in crew.at_work():
+                at = _place(lane)
                 known = self._seen.get(lane)
                 since = known[1] if known is not None and known[0] == at else now
                 seen[lane] = (at, since)
@@ -59,11 +59,13 @@ class Watch:
         return lag
 
 
+def _place(lane: Lane) -> tuple[int, int, int]:
+    """What identifies the call that is running: chunk, record, attempt."""
+    return (id(lane.pieces[0][0]) if lane.pieces else 0, lane.at, lane.attempt)
+
+
 def _where(lane: Lane) -> str:
-    if not lane.pieces:
+    if not lane.pieces or not 0 <= lane.at < len(lane.pieces[0][0].records):
         return ""
-    piece = lane.pieces[0]
-    if not 0 <= piece.at < len(piece.chunk.records):
-        return ""
-    record = piece.chunk.records[piece.at]
+    record = lane.pieces[0][0].records[lane.at]
     return place(record.topic(), record.partition(), record.offset())
