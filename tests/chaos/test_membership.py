@@ -1,0 +1,77 @@
+"""F6: members join and leave all the time; and what a restart repeats under key order."""
+
+import os
+import time
+
+import pytest
+
+from kafkaboot.testing import eventually
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
+
+LONG = bool(os.environ.get("KAFKABOOT_CHAOS"))
+SECONDS = 60 if LONG else 8
+
+
+@pytest.mark.parametrize("ordering", ["partition", "key"])
+def test_members_that_join_and_leave_lose_nothing_and_repeat_nothing(chaos_run, ordering):
+    with chaos_run(seed=3) as run:
+        chaos = run.application("note", ordering, session_timeout="10s")
+        chaos.until_handling(chaos.start(2), 0)
+        run.load.start(600)
+        chaos.until_handling(chaos.alive, 20)
+        codes, begin, changes = [], run.generation(), 0
+        until = time.monotonic() + SECONDS
+        while time.monotonic() < until:
+            pause = time.monotonic() + chaos.random.uniform(0, 0.5)
+            if len(chaos.alive) < 3 or (len(chaos.alive) < 4 and chaos.random.random() < 0.5):
+                chaos.start()
+            else:
+                codes.append(chaos.terminate(chaos.pick()))
+            changes += 1
+            eventually(lambda pause=pause: time.monotonic() >= pause, 1)
+        run.settle(deadline=10 + SECONDS)
+        codes += chaos.terminate_all()
+        assert run.generation() - begin >= changes // 3
+        report = run.judge(ordering=ordering)
+        report.demand(records=SECONDS * 300, faults=changes // 3)
+        assert report.repeated == 0
+        assert set(codes) == {0}
+
+
+def behind_a_slow_key(run, handled=300):
+    """A process is killed when all but the first record of the partition are handled, and another one goes on."""
+    chaos = run.chaos
+    run.load.send("slow", work=5)
+    for number in range(handled):
+        run.load.send(f"k{number % 20}", work=0.001)
+    run.load.flush()
+    chaos.start()
+    eventually(lambda: len(chaos.progress.look().handled) == handled, 30, "all but the slow one are handled")
+
+
+def test_a_restart_under_key_order_repeats_only_what_was_not_done(chaos_run):
+    with chaos_run(partitions=1) as run:
+        chaos = run.application("note", "key")
+        behind_a_slow_key(run)
+        run.until_committed(metadata=True)
+        chaos.kill_now(chaos.workers[0])
+        chaos.start()
+        run.settle()
+        run.until_committed()
+        report = run.judge(ordering="key")
+        report.demand(records=301, faults=1, in_flight=1, commits=2)
+        assert (report.repeated, report.interrupted) == (0, 1)
+
+
+def test_control_a_loop_that_commits_the_prefix_only_repeats_what_was_done(chaos_run):
+    with chaos_run(partitions=1) as run:
+        run.bare("prefix-only")
+        behind_a_slow_key(run)
+        until = time.monotonic() + 1.5
+        eventually(lambda: time.monotonic() > until, 5)
+        run.chaos.kill_now(run.chaos.workers[0])
+        run.chaos.start()
+        run.settle()
+        report = run.judge(ordering="key", uncommitted=1.0)
+        assert len(report.broken("I3")) >= 200
