@@ -32,8 +32,9 @@ class Topics:
     """Makes, loads and drops the topics of a benchmark."""
 
     def __init__(self, bootstrap: str) -> None:
-        self._bootstrap = bootstrap
-        self._admin = AdminClient({"bootstrap.servers": bootstrap})
+        # Our own broker ends before these clients do, and librdkafka would say so on the terminal.
+        self._common = {"bootstrap.servers": bootstrap, "log_level": 2}
+        self._admin = AdminClient(self._common)
 
     def loaded(self, shape: Shape) -> str:
         """The topic that holds exactly this backlog; it is filled on first use."""
@@ -44,7 +45,7 @@ class Topics:
         self._create(name, shape.partitions)
         producer = Producer(
             {
-                "bootstrap.servers": self._bootstrap,
+                **self._common,
                 "linger.ms": 20,
                 "enable.idempotence": True,
                 "queue.buffering.max.messages": 500_000,
@@ -109,4 +110,4 @@ class Topics:
         self._admin.create_topics([topic], operation_timeout=30)[name].result()
 
     def _reader(self) -> Consumer:
-        return Consumer({"bootstrap.servers": self._bootstrap, "group.id": "bench-look", "enable.auto.commit": False})
+        return Consumer({**self._common, "group.id": "bench-look", "enable.auto.commit": False})
