@@ -25,6 +25,11 @@ class KafkabootError(Exception):
         head = f"{self.where}: {self.what}" if self.where else self.what
         return "\n  ".join(part for part in (head, self.fate, self.todo and f"To do: {self.todo}") if part)
 
+    @property
+    def line(self) -> str:
+        """The same on one line, for logs."""
+        return "; ".join(str(self).splitlines()).replace(";   ", "; ")
+
 
 class ConfigurationError(KafkabootError):
     """The configuration cannot be used; `kafkaboot run` ends with exit code 3."""

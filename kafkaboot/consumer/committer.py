@@ -72,7 +72,7 @@ class Committer:
                 self._tell(sent, error)
                 if attempt == TRIES or not error.retriable:
                     log.warning(
-                        "group %s: the last commit failed: %s\n  what was handled since the one before is repeated",
+                        "group %s: the last commit failed: %s; what was handled since the one before is repeated",
                         self._group,
                         error,
                     )

@@ -84,8 +84,8 @@ class Crew(ABC):
             "in its lane wait, and its offset is not committed"
         )
         if isinstance(error, KafkabootError):
-            todo_next = f"\n  To do: {error.todo}" if error.todo else ""
-            log.error("%s: %s: %s\n  %s%s", route.id, where, error.what, fate, todo_next)
+            advice = f"; to do: {error.todo}" if error.todo else ""
+            log.error("%s: %s: %s; %s%s", route.id, where, error.what, fate, advice)
         else:
-            log.error("%s: %s: %s: %s\n  %s", route.id, where, type(error).__name__, error, fate, exc_info=error)
+            log.error("%s: %s: %s: %s; %s", route.id, where, type(error).__name__, error, fate, exc_info=error)
         self._group.overheard(route, where, error, lane.attempt, delay)

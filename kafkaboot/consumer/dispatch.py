@@ -99,9 +99,9 @@ class Dispatch:
             return
         self._said.add((topic, kind))
         log.warning(
-            "%s: no handler of group %r takes the event type %s; handled here: %s\n"
-            "  the record is settled without being handled, as all of its type will be; this is said once\n"
-            "  To do: if it should be handled here, declare a handler with type=%s, or one without a type",
+            "%s: no handler of group %r takes the event type %s; handled here: %s; "
+            "the record is settled without being handled, as all of its type will be; this is said once; "
+            "to do: if it should be handled here, declare a handler with type=%s, or one without a type",
             place(topic, record.partition(), record.offset()),
             self.group,
             ascii(kind[:80]),

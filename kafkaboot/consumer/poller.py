@@ -137,7 +137,7 @@ class Poller:
 
     def _say(self, error: ClientError) -> None:
         if self.trouble is None or self.trouble.code != error.code:
-            log.error("group %s: %s", self._dispatch.group, error)
+            log.error("group %s: %s", self._dispatch.group, error.line)
         self.trouble = error
 
     # --- records in
@@ -190,8 +190,8 @@ class Poller:
             holding.replays += 1
             holding.replay_at = self._clock.monotonic() + delay
             log.error(
-                "group %s: %s[%d]: what a handler returned was not delivered: %s\n"
-                "  nothing is lost: its record and those after it are handled again in %.1f s",
+                "group %s: %s[%d]: what a handler returned was not delivered: %s; "
+                "nothing is lost: its record and those after it are handled again in %.1f s",
                 self._dispatch.group,
                 assignment.tp.topic,
                 assignment.tp.partition,
