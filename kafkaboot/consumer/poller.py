@@ -320,9 +320,14 @@ class Poller:
         held = list(self.holdings.values())
         for holding in held:
             holding.assignment.live = False
-        if self.holdings:
-            self.consumer.pause(list(self.holdings))
-        quiet = self._wait_quiet(held, self.drain_until, poll=True)
+        quiet = False
+        try:
+            if self.holdings:
+                self.consumer.pause(list(self.holdings))
+            quiet = self._wait_quiet(held, self.drain_until, poll=True)
+        except ClientError as error:
+            # Whatever it is, the last commit is still tried: it costs a request and may save a repetition.
+            log.warning("group %s: draining was cut short: %s", self._dispatch.group, error.line)
         still = dict(self.holdings)
         self._committer.now(self.consumer, still)
         self.holdings.clear()
