@@ -22,7 +22,7 @@ _OWN = "_kafkaboot_logging"
 
 def escaped(text: str) -> str:
     """The text with its control characters written out."""
-    return _CONTROL.sub(lambda found: _SHORT.get(found[0]) or f"\\x{ord(found[0]):02x}", text)
+    return _CONTROL.sub(lambda found: _SHORT.get(found[0]) or f"\\u{ord(found[0]):04x}", text)
 
 
 class TextFormatter(logging.Formatter):
