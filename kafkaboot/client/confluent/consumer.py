@@ -38,6 +38,7 @@ class ConfluentConsumer:
         self._incremental = protocol == "consumer" or "cooperative" in strategy
         self._listener: RebalanceListener | None = None
         self._assigned: list[TP] = []
+        self._called_back = False
         self._answers: list[Callable[[ClientError | None], None]] = []
         self._errors: list[ClientError] = []
         self._fatal: ClientError | None = None
@@ -165,7 +166,11 @@ class ConfluentConsumer:
     def _gone(self, partitions: list[Any], tell: Callable[[Sequence[TP]], None] | None) -> None:
         tps = [TP(item.topic, item.partition) for item in partitions]
         if tell is not None:
-            tell(tps)
+            self._called_back = True
+            try:
+                tell(tps)
+            finally:
+                self._called_back = False
         self._assigned = [tp for tp in self._assigned if tp not in set(tps)]
 
     def _on_commit(self, error: Any, partitions: list[Any]) -> None:
@@ -199,7 +204,10 @@ class ConfluentConsumer:
             answer.extend(self._consumer.commit(offsets=wanted, asynchronous=False) or ())
 
         try:
-            if not _within(WAIT, commit):
+            if self._called_back:
+                # A call from another thread waits until the callback has returned, which would wait for that call.
+                commit()
+            elif not _within(WAIT, commit):
                 raise ClientError(f"a commit was not answered within {WAIT:.0f} s", code="_TIMED_OUT", retriable=False)
         except KafkaException as error:
             raise client_error(error) from error
