@@ -32,7 +32,9 @@ class TopicSettings(BaseModel):
     def spec(self, name: str, *, single_broker: bool) -> TopicSpec:
         """The topic to create; a single broker holds one copy, whatever was asked for."""
         replication = 1 if single_broker else self.replication or -1
-        return TopicSpec(name, self.partitions or -1, replication, {key: str(value) for key, value in self.config.items()})
+        return TopicSpec(
+            name, self.partitions or -1, replication, {key: str(value) for key, value in self.config.items()}
+        )
 
 
 def _in_kafkas_unit(key: str, value: object) -> str:

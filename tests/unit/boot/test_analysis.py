@@ -151,7 +151,9 @@ def test_what_nobody_knows_is_told_with_the_users_own_place():
 
 def test_a_guest_is_asked_first():
     def saga(error: BaseException) -> Analysis | None:
-        return Analysis("a saga is broken", str(error), "repair it", 1) if isinstance(error, ConfigurationError) else None
+        return (
+            Analysis("a saga is broken", str(error), "repair it", 1) if isinstance(error, ConfigurationError) else None
+        )
 
     assert analyze(ConfigurationError("x"), [saga]).title == "a saga is broken"
     assert analyze(WiringError("x"), [saga]).title == "the components do not fit together"

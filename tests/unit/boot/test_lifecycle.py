@@ -30,7 +30,9 @@ class Store:
 
     @on_start
     def open(self):
-        self.told.events.append(f"open in {'main' if threading.current_thread() is threading.main_thread() else 'thread'}")
+        self.told.events.append(
+            f"open in {'main' if threading.current_thread() is threading.main_thread() else 'thread'}"
+        )
 
     @on_stop
     def shut(self):
@@ -123,9 +125,7 @@ async def test_a_start_hook_has_a_deadline(kind):
     release.set()
     assert time.monotonic() - began < 5
     assert raised.value.what.endswith(" took longer than 0.05 s")
-    assert raised.value.todo == (
-        "see what it waits for, or give it more time: kafkaboot.application.start-timeout"
-    )
+    assert raised.value.todo == ("see what it waits for, or give it more time: kafkaboot.application.start-timeout")
 
 
 async def test_a_time_out_inside_a_hook_is_not_taken_for_the_deadline():

@@ -46,10 +46,10 @@ def test_json_is_one_object_a_line(written):
     try:
         raise ValueError("boom")
     except ValueError:
-        logging.getLogger("shop").exception("said \"so\"\nand \x9b more")
+        logging.getLogger("shop").exception('said "so"\nand \x9b more')
     (line,) = written.getvalue().splitlines()
     found = json.loads(line)
-    assert (found["level"], found["logger"], found["message"]) == ("ERROR", "shop", "said \"so\"\nand \x9b more")
+    assert (found["level"], found["logger"], found["message"]) == ("ERROR", "shop", 'said "so"\nand \x9b more')
     assert found["error"].endswith("ValueError: boom")
     assert found["time"].endswith("Z")
 
