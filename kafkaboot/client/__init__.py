@@ -8,6 +8,7 @@ from kafkaboot.client.ports import (
     ConsumerPort,
     ProducerPort,
     RebalanceListener,
+    ServesBursts,
     TopicInfo,
     TopicSpec,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "ConsumerPort",
     "ProducerPort",
     "RebalanceListener",
+    "ServesBursts",
     "TopicInfo",
     "TopicSpec",
 ]

@@ -7,7 +7,7 @@ it, inside `poll_chunk`, `close` or `unsubscribe` and nowhere else.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -137,6 +137,17 @@ class ProducerPort(Protocol):
 
     def close(self, timeout: float) -> int:
         """Flush and stop; answers how many are given up."""
+
+
+@runtime_checkable
+class ServesBursts(Protocol):
+    """What a `ProducerPort` may offer as well when its callbacks come many at a time."""
+
+    def after_burst(self, call: Callable[[], None]) -> None:
+        """Call this after each burst of callbacks, on their thread: whoever is to be woken is woken once for all.
+
+        A burst lasts some milliseconds at most.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,20 +24,34 @@ _registering = threading.Lock()
 
 
 class Hop:
-    """The way from the thread of delivery reports to an event loop."""
+    """The way from the thread of delivery reports to an event loop.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    Args:
+        loop: Where to.
+        at_once: Whether nobody calls `depart`, so that each wake must do.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, at_once: bool) -> None:
+        self.loop, self._at_once = loop, at_once
         self._due: deque[asyncio.Future[None]] = deque()
         self._scheduled = False
 
     def wake(self, future: asyncio.Future[None]) -> None:
-        """Resolve the future on its loop; from any thread. While a hop is under way, further ones ride along."""
+        """Resolve the future on its loop; from any thread.
+
+        Waking the loop in the middle of a burst would make the two threads hand the interpreter to and fro for each
+        report: it is woken when the burst is over.
+        """
         self._due.append(future)
-        if not self._scheduled:
+        if self._at_once:
+            self.depart()
+
+    def depart(self) -> None:
+        """Set out, if anybody is to be woken and no hop is under way already."""
+        if self._due and not self._scheduled:
             self._scheduled = True
             try:
-                self._loop.call_soon_threadsafe(self._arrive)
+                self.loop.call_soon_threadsafe(self._arrive)
             except RuntimeError:
                 self._due.clear()  # the loop is closed, and with it everybody who waited there
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
+from kafkaboot.client import ServesBursts
 from kafkaboot.producer.batch import Batch, Ledger
 from kafkaboot.producer.delivery import Delivery, Hop
 from kafkaboot.producer.envelope import Envelope, explained
@@ -38,15 +38,25 @@ class Outbox:
         self.failed = 0
         self.trouble: PublishError | None = None
         self.closed = False
-        self._hops: WeakKeyDictionary[asyncio.AbstractEventLoop, Hop] = WeakKeyDictionary()
+        self._hops: tuple[Hop, ...] = ()
         self._ledgers: list[Ledger] = []
+        self._bursts = isinstance(port, ServesBursts)
+        if isinstance(port, ServesBursts):
+            port.after_burst(self._burst_over)
 
     def hop(self, loop: asyncio.AbstractEventLoop) -> Hop:
         """The way to that loop."""
-        hop = self._hops.get(loop)
-        if hop is None:
-            hop = self._hops[loop] = Hop(loop)
+        for hop in self._hops:
+            if hop.loop is loop:
+                return hop
+        hop = Hop(loop, at_once=not self._bursts)
+        # A new tuple each time: the thread of delivery reports may be walking through the old one.
+        self._hops = (*(known for known in self._hops if not known.loop.is_closed()), hop)
         return hop
+
+    def _burst_over(self) -> None:
+        for hop in self._hops:
+            hop.depart()
 
     def failure(self, error: object, topic: str) -> PublishError:
         """Count a failed delivery and put it into words."""

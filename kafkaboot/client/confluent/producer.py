@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -27,10 +28,14 @@ log = logging.getLogger("kafkaboot.client")
 
 BURST = 256
 """Records handed over, with no report served in between, after which the producing thread serves the queue."""
-REST = 0.005
+FEW = 32
+"""Records after which something is a burst, which the thread that produces is going to serve."""
+REST = 0.003
 """Seconds that the serving thread stays away when another thread serves."""
 HURRY = 0.15
 """Seconds for which lingering is switched off at most; librdkafka needs no more than a round trip."""
+STRETCH = 0.01
+"""Seconds of flushing after which those who wait are woken."""
 WAIT = 0.1
 """Seconds that it waits for a first report; closing waits as long for it."""
 
@@ -43,10 +48,13 @@ class ConfluentProducer:
     """
 
     def __init__(self, config: Mapping[str, object]) -> None:
-        self._fatal: ClientError | None = None
-        self._producer: Any = Producer({"error_cb": self._on_error, **config})
+        self._errors = _Errors()
+        self._producer: Any = Producer({"error_cb": self._errors, **config})
         self._produce: Any = self._producer.produce
         self._poll: Any = self._producer.poll
+        self._after_burst: Callable[[], None] = _nobody
+        self._work = threading.Event()
+        self._idle = False
         self._unserved = 0
         self._relieved = False
         self._hurried = False
@@ -69,6 +77,9 @@ class ConfluentProducer:
             self._produce(topic, value, key, partition, on_delivery, None, timestamp, headers)
         except KafkaException as error:
             raise client_error(error, where=topic, fate="the record was not sent") from error
+        if self._idle:
+            self._idle = False
+            self._work.set()
         self._unserved += 1
         if self._unserved >= BURST:
             self.serve(0)
@@ -77,7 +88,7 @@ class ConfluentProducer:
         """See `ProducerPort`."""
         self._relieved = True
         self._unserved = 0
-        self._serve(timeout)
+        self._serve(self._poll, timeout)
 
     def hurry(self) -> None:
         """See `ProducerPort`."""
@@ -91,15 +102,13 @@ class ConfluentProducer:
             return client_error(error)
         return ClientError(str(error), code="UNKNOWN")
 
+    def after_burst(self, call: Callable[[], None]) -> None:
+        """See `ServesBursts`."""
+        self._after_burst = call
+
     def flush(self, timeout: float) -> int:
         """See `ProducerPort`."""
-        until = monotonic() + timeout
-        while True:
-            left = max(0.0, until - monotonic())
-            try:
-                return int(self._producer.flush(left))
-            except Exception:
-                log.exception("a delivery callback raised; the report that it was given is lost to it")
+        return self._flush(monotonic() + timeout)
 
     def close(self, timeout: float) -> int:
         """See `ProducerPort`. Calling it again changes nothing and answers 0."""
@@ -118,41 +127,72 @@ class ConfluentProducer:
     @property
     def fatal(self) -> ClientError | None:
         """What made this producer unusable, if anything did."""
-        return self._fatal
+        return self._errors.fatal
 
     # --- serving
 
     def _run(self) -> None:
-        pause = threading.Event()
         while not self._closed:
             if self._hurried:
-                # While librdkafka flushes it does not linger; the thread that is told so may not block anybody else.
+                # While librdkafka flushes it does not linger.
                 self._hurried = False
-                self._call(self._producer.flush, HURRY)
+                self._flush(monotonic() + HURRY)
             elif self._relieved:
                 self._relieved = False
-                pause.wait(REST)
-            else:
-                self._serve(WAIT)
+                time.sleep(REST)
+            elif len(self._producer):
+                self._serve(self._poll, WAIT)
                 self._unserved = 0
+            else:
+                self._await_work()
 
-    def _serve(self, timeout: float) -> None:
-        self._call(self._poll, timeout)
+    def _await_work(self) -> None:
+        # Not inside the client: a burst that begins there would find this thread taking its first reports away, one
+        # by one, against the thread that produces.
+        self._idle = True
+        if not len(self._producer):
+            self._work.wait(WAIT)
+        self._idle = False
+        self._work.clear()
+        if self._unserved >= FEW:
+            time.sleep(REST)
+        else:
+            self._serve(self._poll, 0)
 
-    @staticmethod
-    def _call(serving: Callable[[float], int], timeout: float) -> None:
+    def _flush(self, until: float) -> int:
+        # In short stretches, since a burst ends only when the call returns.
+        while True:
+            left = until - monotonic()
+            undelivered = self._serve(self._producer.flush, max(0.0, min(left, STRETCH)))
+            if not undelivered or left <= STRETCH:
+                return undelivered
+
+    def _serve(self, serving: Callable[[float], int], timeout: float) -> int:
         try:
-            serving(timeout)
+            return serving(timeout)
         except Exception:
             # The queue must be served on: one callback's mistake may not silence all others.
             log.exception("a delivery callback raised; the report that it was given is lost to it")
+            return len(self._producer)
+        finally:
+            self._after_burst()
 
-    def _on_error(self, error: KafkaError) -> None:
+
+class _Errors:
+    """Hears of errors that belong to no record. No part of the adapter: the client would keep itself alive through it."""
+
+    fatal: ClientError | None = None
+
+    def __call__(self, error: KafkaError) -> None:
         if error.fatal():
-            self._fatal = client_error(error)
-            log.error("the producer is lost: %s", self._fatal)
+            self.fatal = client_error(error)
+            log.error("the producer is lost: %s", self.fatal)
         else:
             log.debug("librdkafka: %s", error)
+
+
+def _nobody() -> None:
+    """Nobody waits for the ends of bursts."""
 
 
 def _refuse(topic: str, *_: object) -> None:
