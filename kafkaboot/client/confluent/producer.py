@@ -179,7 +179,7 @@ class ConfluentProducer:
 
 
 class _Errors:
-    """Hears of errors that belong to no record. Not the adapter itself: the client would keep itself alive through it."""
+    """Hears of errors that belong to no record. Not the adapter: the client would keep itself alive through it."""
 
     fatal: ClientError | None = None
 
