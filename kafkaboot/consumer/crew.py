@@ -65,12 +65,14 @@ class Crew(ABC):
         if error is None:
             chunk.done[i] = 1
         else:
+            chunk.assignment.refused.append(1)
             self._group.undelivered(chunk.assignment, error)
 
     def _batch_acked(self, run: BatchRun, error: object | None, _record: Any) -> None:
         if error is None:
             run.settle()
         else:
+            run.assignment.refused.append(len(run.records))
             self._group.undelivered(run.assignment, error)
 
     def _explain(self, lane: Lane, error: BaseException, delay: float) -> None:

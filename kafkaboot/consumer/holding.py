@@ -42,7 +42,7 @@ class Holding:
         """
         if any(lanes.running for lanes in self.lanes.values()):
             return False
-        return self.assignment.unsettled() <= self.buffered()
+        return self.assignment.unsettled() <= self.buffered() + sum(self.assignment.refused)
 
     def forget(self) -> None:
         """The partition goes: its failing records are somebody else's now."""

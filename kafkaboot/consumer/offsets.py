@@ -41,6 +41,7 @@ class Assignment:
             one when all are. `None` until something was delivered.
         committed: What the broker has acknowledged, offset and metadata.
         in_order: Whether records are settled in order, so that none is ever done beyond the position.
+        refused: Records whose outputs were not delivered, a number for each report; any thread appends to it.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Assignment:
         self.position: int | None = None
         self.committed = committed
         self.chunks: deque[Chunk] = deque()
+        self.refused: list[int] = []
         self._known_done = known_done
         self._known_until = max(self._known_done, default=-1)
 

@@ -33,7 +33,10 @@ class ThreadCrew(Crew):
         self._ready: SimpleQueue[Lane | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._threads = 0
-        self._idle = 0
+        # Threads that nobody counts on, and lanes that no thread is promised to; one of the two is always 0. Looking
+        # at the queue instead would count on a thread that has just taken another lane out of it.
+        self._free = 0
+        self._unpromised = 0
 
     def hand(self, lanes: Lanes, chunk: Chunk, todo: Sequence[int]) -> None:
         """Take over records; on the poller's thread."""
@@ -51,7 +54,11 @@ class ThreadCrew(Crew):
     def _put(self, lane: Lane) -> None:
         self._ready.put(lane)
         with self._lock:
-            if self._ready.qsize() <= self._idle or self._threads >= self.route.concurrency:
+            if self._free:
+                self._free -= 1
+                return
+            if self._threads >= self.route.concurrency:
+                self._unpromised += 1
                 return
             self._threads += 1
         threading.Thread(target=self._work, name=f"kafkaboot-{self.route.id}-{self._threads}", daemon=True).start()
@@ -60,11 +67,8 @@ class ThreadCrew(Crew):
         handle = self._handle_batch if self.route.batch_call else self._handle
         me = threading.get_ident()
         while True:
-            with self._lock:
-                self._idle += 1
             lane = self._ready.get()
             with self._lock:
-                self._idle -= 1
                 if lane is None:
                     self._threads -= 1
                     return
@@ -80,8 +84,12 @@ class ThreadCrew(Crew):
                 with self._lock:
                     del self._at[me]
                     lane.lanes.running -= 1
-                if more:
-                    self._ready.put(lane)
+                    if more:
+                        self._ready.put(lane)
+                    elif self._unpromised:
+                        self._unpromised -= 1
+                    else:
+                        self._free += 1
                 self._gate.progressed()
 
     def _handle(self, lane: Lane) -> bool:
