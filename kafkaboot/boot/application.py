@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -163,6 +164,8 @@ class Application:
         try:
             self.wire()
             return run_loop(self._main())
+        except KeyboardInterrupt:  # before there was a loop that could be told
+            return 128 + signal.SIGINT
         except Exception as error:
             guests = self.blueprint.analyzers if self.blueprint is not None else ()
             found = analysis.analyze(error, guests)

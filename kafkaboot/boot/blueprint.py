@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from kafkaboot.boot.analysis import Analyzer
     from kafkaboot.boot.autoconfiguration import Loaded
     from kafkaboot.boot.pipeline import Handler
+    from kafkaboot.boot.report import Decision
 
 SUFFIXES = (".yaml", ".yml")
 
@@ -114,11 +115,31 @@ def read(launch: Launch) -> Configuration:
 
 
 def sections_of(found: Sequence[Loaded]) -> dict[str, Any]:
-    """The sections that are known before the application's packages are."""
+    """The sections that are known before the application's packages are, by prefix."""
     sections = dict(OWN_SECTIONS)
     for one in found:
         sections.update({f"kafkaboot.{name}": model for name, model in one.auto.sections.items()})
     return sections
+
+
+def offered(configuration: Configuration) -> tuple[list[Loaded], list[Decision], dict[str, Any]]:
+    """The auto-configurations in their order, those left out, and every section known without the packages.
+
+    Raises:
+        StarterError: An auto-configuration cannot be loaded.
+    """
+    found, left_out = starters.load(configuration.bind("kafkaboot.autoconfigure", AutoconfigureSettings).exclude)
+    return in_order(found), left_out, sections_of(found)
+
+
+def check_sections(configuration: Configuration, sections: Mapping[str, Any], left_out: Sequence[Decision]) -> None:
+    """Check all sections at once; that of an excluded feature may stay where it is.
+
+    Raises:
+        InvalidConfigurationError: All that is wrong.
+    """
+    unused = {f"kafkaboot.{one.name}": dict[str, Any] for one in left_out}
+    configuration.check({**unused, **sections})
 
 
 def draw(
@@ -137,21 +158,13 @@ def draw(
         DeclarationError: A package cannot be imported, or a declaration cannot be used.
         WiringError: The components do not fit together.
     """
-    excluded = configuration.bind("kafkaboot.autoconfigure", AutoconfigureSettings).exclude
-    found, left_out = starters.load(excluded)
-    found = in_order(found)
-    sections = sections_of(found)
-    configuration.check(
-        {
-            **sections,
-            **{f"kafkaboot.{one.name}": dict[str, Any] for one in left_out if f"kafkaboot.{one.name}" not in sections},
-        }
-    )
+    found, left_out, sections = offered(configuration)
+    check_sections(configuration, sections, left_out)
     for one in found:
-        if one.auto.prepare is not None and one.auto.name not in excluded:
+        if one.auto.prepare is not None:
             one.auto.prepare(configuration)
 
-    application, apps = _application(launch, configuration)
+    apps, application = packages_of(launch, configuration)
     declarations = scan(*apps, root=launch.directory)
     _check_settings(configuration, declarations)
     components = [*_declared(configuration, declarations), *_known(configuration, application, sections)]
@@ -167,7 +180,12 @@ def draw(
     return Blueprint(configuration, application, declarations, handlers, container, report, sections, analyzers)
 
 
-def _application(launch: Launch, configuration: Configuration) -> tuple[ApplicationSettings, list[str]]:
+def packages_of(launch: Launch, configuration: Configuration) -> tuple[list[str], ApplicationSettings]:
+    """What is to be scanned, and `kafkaboot.application` with the name that follows from it.
+
+    Raises:
+        ConfigurationError: No package is named.
+    """
     settings = configuration.bind("kafkaboot.application", ApplicationSettings)
     apps = list(dict.fromkeys([*([launch.app] if launch.app else []), *settings.packages]))
     if not apps:
@@ -176,8 +194,8 @@ def _application(launch: Launch, configuration: Configuration) -> tuple[Applicat
             where=str(launch.directory),
             todo="name one: kafkaboot.application.packages: [shop] in application.yaml, or `kafkaboot run shop`",
         )
-    name = settings.name or Path(apps[0]).resolve().stem if "/" in apps[0] else settings.name or apps[0].split(".")[0]
-    return settings.model_copy(update={"name": name}), apps
+    first = Path(apps[0]).stem if "/" in apps[0] or apps[0].endswith(".py") else apps[0].partition(".")[0]
+    return apps, settings.model_copy(update={"name": settings.name or first})
 
 
 def _check_settings(configuration: Configuration, declarations: Declarations) -> None:

@@ -14,13 +14,13 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from kafkaboot.boot.component import Component, Dependency, dependencies
+from kafkaboot.boot.component import APPLICATION, Component, Dependency, dependencies
 from kafkaboot.declare import NOTHING as ABSENT
 from kafkaboot.declare import type_name
 from kafkaboot.errors import KafkabootError, WiringError
 
 if typing.TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,7 +84,9 @@ class Graph:
                     if found not in parents:
                         parents[found] = (node, wish)
                         waiting.append(found)
-        problems.extend(self._sort(roots))
+        # What auto-configurations offer comes first, so that it starts before what the application declares, and
+        # stops after it: a component of the application may count on the broker of the desk without asking for it.
+        problems.extend(self._sort(sorted(self.components, key=lambda one: one.source == APPLICATION)))
         if len(problems) == 1:
             raise problems[0]
         if problems:
@@ -163,30 +165,29 @@ class Graph:
         wanted = type_name(wish.wanted)
         return [names[name] for name in difflib.get_close_matches(wanted, names, n=3, cutoff=0.6) if name != wanted]
 
-    def _sort(self, roots: Sequence[Node]) -> list[WiringError]:
+    def _sort(self, roots: Sequence[Component]) -> list[WiringError]:
         """Order the components by need; answers the circles found on the way."""
         circles: list[WiringError] = []
-        done: set[Node] = set()
+        done: set[Component] = set()
         for root in roots:
-            open_nodes: dict[Node, str] = {}
-            stack: list[tuple[Node, str, Iterable[tuple[str, Component]]]] = []
+            open_nodes: dict[Component, str] = {}
+            stack: list[tuple[Component, Iterator[tuple[str, Component]]]] = []
             if root not in done:
                 open_nodes[root] = ""
-                stack.append((root, "", iter(self._edges(root))))
+                stack.append((root, iter(self._edges(root))))
             while stack:
-                node, _, edges = stack[-1]
-                step = next(iter(edges), None)
+                node, edges = stack[-1]
+                step = next(edges, None)
                 if step is None:
                     stack.pop()
                     open_nodes.pop(node)
                     done.add(node)
-                    if isinstance(node, Component):
-                        self.order.append(node)
+                    self.order.append(node)
                 elif step[1] in open_nodes:
                     circles.append(_circle(open_nodes, *step))
                 elif step[1] not in done:
                     open_nodes[step[1]] = step[0]
-                    stack.append((step[1], step[0], iter(self._edges(step[1]))))
+                    stack.append((step[1], iter(self._edges(step[1]))))
         return circles
 
     def closure(self, roots: Iterable[Node]) -> list[Component]:
@@ -222,7 +223,7 @@ def _path(node: Node, parents: dict[Node, tuple[Node, Dependency] | None]) -> li
     return [*_path(parent, parents), f"{wish.parameter}: {node}"]
 
 
-def _circle(open_nodes: dict[Node, str], parameter: str, back: Component) -> WiringError:
+def _circle(open_nodes: dict[Component, str], parameter: str, back: Component) -> WiringError:
     nodes = list(open_nodes)
     circle = nodes[nodes.index(back) :]
     path = [str(back), *(f"{open_nodes[node]}: {node}" for node in circle[1:])]

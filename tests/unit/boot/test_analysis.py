@@ -7,8 +7,8 @@ import pytest
 from kafkaboot.boot import analysis
 from kafkaboot.boot.analysis import Analysis, analyze
 from kafkaboot.boot.lifecycle import StartError
-from kafkaboot.config import load
 from kafkaboot.boot.settings import ApplicationSettings
+from kafkaboot.config import load
 from kafkaboot.declare import scan
 from kafkaboot.errors import (
     BrokerUnreachableError,

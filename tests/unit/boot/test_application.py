@@ -10,6 +10,7 @@ import pytest
 
 from kafkaboot.boot import analysis
 from kafkaboot.boot.application import Application
+from kafkaboot.boot.autoconfiguration import AutoConfiguration, Offer
 from kafkaboot.boot.facts import Narrator
 
 SHOP = """
@@ -149,6 +150,76 @@ def test_a_wrong_configuration_is_code_3(shop):
     assert code == analysis.CONFIGURATION == 3
     assert "application.yaml:3" in heard.analysis.happened
     assert "drain-timeout" in heard.analysis.todo
+
+
+def test_an_excluded_feature_may_leave_its_section_behind_and_the_rest_runs(shop):
+    shop.handlers(SHOP)
+    shop.yaml(
+        "  autoconfigure: {exclude: [topics, logging]}\n  topics: {audit: {partitions: 3}}\n  logging: {format: json}\n"
+    )
+
+    code, heard = run(shop)
+    assert code == 0
+    report = str(heard.facts.report)
+    assert "topics (kafkaboot): excluded\n    no   kafkaboot.autoconfigure.exclude names it\n" in report
+    assert "TopicCheck" not in report
+
+
+def test_a_starter_that_cannot_be_loaded_fails_the_start_with_the_way_around_it(shop, monkeypatch):
+    class Guest:
+        name = "saga"
+        dist = type("Distribution", (), {"name": "kafkaboot-saga", "version": "1.2"})
+
+        def load(self):
+            raise ImportError("No module named 'sqlmagic'")
+
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda *, group: [Guest()])
+    shop.handlers(SHOP)
+
+    code, heard = run(shop)
+    assert code == 1
+    assert str(heard.analysis) == (
+        "The application did not start: starter\n"
+        "\n"
+        "What happened\n"
+        "  the auto-configuration 'saga' of kafkaboot-saga 1.2 cannot be loaded: "
+        "ImportError: No module named 'sqlmagic'\n"
+        "\n"
+        "What to do\n"
+        "  repair or uninstall it, or leave it out: kafkaboot.autoconfigure.exclude: [saga]"
+    )
+    code, _ = run(shop, overrides=["kafkaboot.autoconfigure.exclude=saga", "kafkaboot.kafka.topics=off"])
+    assert code == 0
+
+
+def test_a_guests_component_starts_before_the_applications_own_and_hears_the_consumer(shop, monkeypatch):
+    shop.handlers(SHOP)
+    order, heard_of = [], []
+
+    class Ear:
+        def on_rebalance(self, group, kind, partitions):
+            heard_of.append((kind, partitions))
+
+    def ear() -> Ear:
+        return Ear()
+
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda *, group: [Entry()])
+    offers = (
+        Offer(ear, provides=Ear, starts=(lambda _: order.append("ear"),), stops=(lambda _: order.append("deaf"),)),
+    )
+
+    class Entry:
+        name, dist = "ears", None
+
+        def load(self):
+            return AutoConfiguration("ears", offers=offers)
+
+    code, heard = run(shop, overrides=["kafkaboot.kafka.topics=off"])
+    assert code == 0
+    assert order == ["ear", "deaf"]
+    assert heard_of[0] == ("assigned", [("orders", 0)])
+    built = [one.name for one in heard.facts.report.components]
+    assert built.index("ear") < built.index("Tax") < built.index("Desk")
 
 
 def test_a_dead_subscription_is_code_6(shop):

@@ -123,10 +123,10 @@ class Rates:
 def test_a_circle_is_drawn_with_every_component_on_it():
     assert problem(of(Basket), of(Prices, 2), of(Rates, 3), demands=[bill(prices=Prices)]) == (
         "components need each other in a circle\n"
-        "  Prices (shop/prices.py:2)\n"
-        "  └─ rates: Rates (shop/rates.py:3)\n"
-        "     └─ basket: Basket (shop/basket.py:1)\n"
-        "        └─ prices: Prices   <- circle\n"
+        "  Basket (shop/basket.py:1)\n"
+        "  └─ prices: Prices (shop/prices.py:2)\n"
+        "     └─ rates: Rates (shop/rates.py:3)\n"
+        "        └─ basket: Basket   <- circle\n"
         "  To do: let one of them take what both need as a component of its own, "
         "or hand it over in an @on_start method"
     )
