@@ -1,0 +1,54 @@
+"""`kafkaboot broker`: a Kafka on this desk, for as long as the command runs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from pathlib import Path
+
+import click
+
+from kafkaboot.cli.lazy_group import examples
+
+
+@click.command(
+    short_help="start a Kafka to develop against",
+    epilog=examples("kafkaboot broker", "kafkaboot broker --kind local --port 9092 --data .kafkaboot/kafka"),
+)
+@click.option(
+    "--kind",
+    type=click.Choice(["embedded", "local", "container"]),
+    default="embedded",
+    show_default=True,
+    help="In this process; a real one on the JVM (Java 17); a real one in a container (Docker).",
+)
+@click.option("--port", type=click.IntRange(1, 65535), help="Where `local` listens; a free port by default.")
+@click.option("--data", type=click.Path(path_type=Path), help="Where `local` keeps topics between runs.")
+def broker(kind: str, port: int | None, data: Path | None) -> None:
+    """Start a Kafka to develop against, print its address, and run until Ctrl-C.
+
+    Other commands in this folder find it by themselves, and so does `kafkaboot run` where kafkaboot.kafka.broker is of
+    the same kind: several applications can share it.
+    """
+    from kafkaboot.cli.run_file import RunFile, Running
+    from kafkaboot.dev import broker_for
+    from kafkaboot.dev.settings import BrokerSettings, LocalSettings
+
+    if kind != "local" and (port is not None or data is not None):
+        option = "--port" if port is not None else "--data"
+        raise click.UsageError(f"{option} belongs to --kind local: {kind} chooses its own.")
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    started = broker_for(kind, BrokerSettings(local=LocalSettings(port=port, data_dir=data)))
+    run_file = RunFile(Path.cwd())
+    with started:
+        run_file.write(Running(os.getpid(), kind, started.bootstrap_servers, "broker"))
+        click.secho(started.bootstrap_servers, bold=True)
+        click.echo(f"  {started.describe()}")
+        click.echo(f"  kafkaboot run --set kafkaboot.kafka.bootstrap-servers={started.bootstrap_servers}")
+        click.echo("Ctrl-C stops")
+        stop.wait()
+        run_file.remove(os.getpid())
+    click.echo("stopped")

@@ -1,0 +1,94 @@
+"""The cluster that a command looks at: the application's own, or the broker that runs for this folder."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kafkaboot.cli.output import say
+from kafkaboot.cli.run_file import RunFile, Running
+from kafkaboot.errors import BrokerUnreachableError, KafkabootError
+
+if TYPE_CHECKING:
+    from kafkaboot.boot.application import Application
+    from kafkaboot.boot.blueprint import Blueprint
+    from kafkaboot.cli.options import Choice
+    from kafkaboot.client.confluent.factory import ConfluentClients
+
+TIMEOUT = 10.0
+"""Seconds that one question to the cluster may take."""
+
+
+@dataclass(slots=True)
+class Connection:
+    """What a command works with.
+
+    Attributes:
+        application: As configured.
+        blueprint: What it declares; `None` where there is no application, or it cannot be wired.
+        clients: Clients of the cluster.
+        trouble: Why there is no blueprint.
+    """
+
+    application: Application
+    blueprint: Blueprint | None
+    clients: ConfluentClients
+    trouble: KafkabootError | None = None
+
+
+def connect(choice: Choice) -> Connection:
+    """Find the cluster and the application's types. Nothing is asked of the cluster yet.
+
+    Raises:
+        BrokerUnreachableError: A broker of the desk is configured, and none runs for this folder.
+        ConfigurationError: The settings of the connection cannot be used.
+    """
+    from kafkaboot.client.confluent.factory import ConfluentClients
+    from kafkaboot.client.settings import KafkaSettings
+
+    application, running = found(choice)
+    blueprint, trouble = None, None
+    try:
+        application.wire()
+        blueprint = application.blueprint
+    except KafkabootError as error:
+        trouble = error
+    hush()
+    configuration = application.configure()
+    settings = configuration.bind("kafkaboot.kafka", KafkaSettings)
+    if settings.broker != "external" and running is None:
+        raise BrokerUnreachableError(
+            f"the configuration asks for a broker of kind {settings.broker}, and none runs for this folder",
+            where=str(RunFile(application.launch.directory).path),
+            todo="start `kafkaboot run` or `kafkaboot broker` in another terminal, in the same folder",
+        )
+    name = blueprint.application.name if blueprint is not None else None
+    address = running.address if running is not None else None
+    clients = ConfluentClients(settings, bootstrap_servers=address, client_id=name or "kafkaboot-cli")
+    return Connection(application, blueprint, clients, trouble)
+
+
+def found(choice: Choice) -> tuple[Application, Running | None]:
+    """The application, and the broker of the desk that is meant.
+
+    A broker that runs for this folder is meant wherever nothing else was said: the second terminal need not repeat the
+    profile of the first.
+    """
+    from kafkaboot.client.settings import KafkaSettings
+
+    application = choice.application()
+    running = RunFile(application.launch.directory).read()
+    if running is None:
+        return application, None
+    if not choice.profiles and not choice.overrides and not choice.config:
+        say(f"broker: {running}", dim=True)
+        again = type(choice)(choice.app, (), [name for name in running.profiles if name != "default"], ())
+        return again.application(), running
+    wanted: Any = application.configure().bind("kafkaboot.kafka", KafkaSettings).broker
+    return application, running if wanted == running.kind else None
+
+
+def hush() -> None:
+    """Let only warnings through: the log of a look is not what was asked for."""
+    logging.getLogger().setLevel(logging.WARNING)

@@ -1,0 +1,104 @@
+"""A worker as its supervisor sees it: a process, a socket, and what it last said."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from kafkaboot.cli.worker import SLOT, SUPERVISED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+STEADY = 60.0
+"""Seconds after which a worker that dies is restarted as if for the first time."""
+
+
+class Worker:
+    """One slot: its process dies and is replaced, its number stays.
+
+    Args:
+        slot: Its number, from 0.
+        arguments: Those of `kafkaboot run`.
+    """
+
+    def __init__(self, slot: int, arguments: Sequence[str]) -> None:
+        self.slot = slot
+        self.process: subprocess.Popen[bytes] | None = None
+        self.link: socket.socket | None = None
+        self.was_ready = False
+        self.due = 0.0
+        self.tallies: list[dict[str, Any]] = []
+        self.lag: int | None = None
+        self._arguments = [sys.executable, "-m", "kafkaboot", "run", *arguments]
+        self._deaths = 0
+        self._began = 0.0
+        self._rest = b""
+
+    def start(self) -> None:
+        """Start a fresh process.
+
+        It is a process group of its own, so that Ctrl-C on the terminal reaches the supervisor only: a worker that
+        heard it twice would take the second one for an order to end at once.
+        """
+        ours, theirs = socket.socketpair()
+        environ = {**os.environ, SLOT: str(self.slot), SUPERVISED: "1"}
+        with theirs:
+            self.process = subprocess.Popen(self._arguments, stdin=theirs, env=environ, process_group=0)
+        ours.setblocking(False)
+        self.link, self._rest, self._began = ours, b"", time.monotonic()
+        self.tallies, self.lag = [], None
+
+    def heard(self) -> list[dict[str, Any]]:
+        """What it said since the last call."""
+        if self.link is None:
+            return []
+        try:
+            while data := self.link.recv(65536):
+                self._rest += data
+            self._hang_up()
+        except BlockingIOError:
+            pass  # nothing more just now
+        except OSError:
+            self._hang_up()
+        *lines, self._rest = self._rest.split(b"\n")
+        said = [json.loads(line) for line in lines if line]
+        for facts in said:
+            if "tallies" in facts:
+                self.tallies, self.lag = facts["tallies"], facts["lag"]
+            self.was_ready |= "ready" in facts
+        return said
+
+    def signal(self, number: int) -> None:
+        """Pass a signal on, if it runs."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(number)
+
+    def ended(self) -> int | None:
+        """Its exit code once it has ended, negative after a signal; once only."""
+        if self.process is None or self.process.poll() is None:
+            return None
+        code, self.process = self.process.returncode, None
+        return code
+
+    def restart_later(self) -> float:
+        """Set the time of the next start; answers the pause, which grows while it keeps dying."""
+        self._deaths = 1 if time.monotonic() - self._began > STEADY else self._deaths + 1
+        pause = min(FIRST_PAUSE * 2.0 ** (self._deaths - 1), LONGEST_PAUSE)
+        self.due = time.monotonic() + pause
+        return pause
+
+    def close(self) -> None:
+        """Let go of the socket."""
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        if self.link is not None:
+            self.link.close()
+            self.link = None

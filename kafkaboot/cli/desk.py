@@ -1,0 +1,79 @@
+"""A broker of the desk that one process holds and others use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kafkaboot.cli.run_file import RunFile
+from kafkaboot.errors import KafkabootError
+
+if TYPE_CHECKING:
+    from kafkaboot.boot.application import Application
+    from kafkaboot.cli.run_file import Running
+    from kafkaboot.config import Configuration
+    from kafkaboot.dev import Broker
+
+DESK = ("embedded", "local", "container")
+
+
+def kind_of(configuration: Configuration) -> str:
+    """What `kafkaboot.kafka.broker` says."""
+    from kafkaboot.client.settings import KafkaSettings
+
+    return configuration.bind("kafkaboot.kafka", KafkaSettings).broker
+
+
+def using(configuration: Configuration, kind: str, address: str) -> list[str]:
+    """The overrides that let an application use a broker that another process holds.
+
+    The embedded broker makes each topic when it is first named and answers no admin requests about topics. On the
+    others missing topics are created as they would be on a broker of the application's own.
+    """
+    from kafkaboot.client.settings import KafkaSettings
+
+    topics = configuration.bind("kafkaboot.kafka", KafkaSettings).topics
+    if kind == "embedded":
+        topics = "off"
+    elif topics == "auto":
+        topics = "create"
+    return [
+        "kafkaboot.kafka.broker=external",
+        f"kafkaboot.kafka.bootstrap-servers={address}",
+        f"kafkaboot.kafka.topics={topics}",
+    ]
+
+
+def already_there(application: Application) -> Running | None:
+    """The broker of the wanted kind that `kafkaboot broker` holds for this folder, if it runs."""
+    running = RunFile(application.launch.directory).read()
+    if running is None or running.command != "broker":
+        return None
+    try:
+        wanted = kind_of(application.configure())
+    except KafkabootError:
+        return None  # the start itself meets the same error, and tells it
+    return running if running.kind == wanted else None
+
+
+def start_for(configuration: Configuration) -> Broker | None:
+    """Start the broker that the configuration asks for, with the topics that it names; `None` for an external one.
+
+    Raises:
+        KafkabootError: The settings cannot be used, or the broker does not start.
+    """
+    kind = kind_of(configuration)
+    if kind not in DESK:
+        return None
+    from kafkaboot.dev import broker_for
+    from kafkaboot.dev.settings import BrokerSettings
+
+    broker = broker_for(kind, configuration.bind("kafkaboot.broker", BrokerSettings))
+    broker.start()
+    create: Any = getattr(broker, "create_topic", None)
+    if create is not None:
+        from kafkaboot.boot.wiring.topics import EMBEDDED_PARTITIONS
+        from kafkaboot.topics import TopicSettings
+
+        for name, topic in configuration.bind("kafkaboot.topics", dict[str, TopicSettings]).items():
+            create(name, topic.partitions or EMBEDDED_PARTITIONS)
+    return broker

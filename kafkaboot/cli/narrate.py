@@ -1,0 +1,95 @@
+"""What `kafkaboot run` says: banner, profile, sources, handlers, broker, ready; at the end a line a handler."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from kafkaboot.cli.output import table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from kafkaboot.boot.facts import HandlerTally
+    from kafkaboot.boot.pipeline import HandlerRow
+
+HEADINGS = ("handler", "topics", "group", "ordering", "retry", "defined at")
+
+ENDINGS = {
+    0: "drained and stopped",
+    5: "stopped with records undrained at the deadline: they were not committed and will be handled again",
+    6: "stopped: a subscription died",
+}
+"""How it ended, by exit code."""
+
+
+def banner(name: str, profiles: Sequence[str], sources: Sequence[str]) -> None:
+    """Say what runs, and where its configuration comes from."""
+    import kafkaboot
+
+    click.echo()
+    click.echo(
+        f"{click.style('kafkaboot', bold=True)} {kafkaboot.__version__}  {click.style(name, fg='cyan', bold=True)}"
+    )
+    fact("profile", ", ".join(profiles))
+    fact("config", telling(sources))
+
+
+def telling(sources: Sequence[str]) -> str:
+    """The sources that say something."""
+    return ", ".join(source for source in sources if not source.endswith("(0 variables)"))
+
+
+def fact(name: str, value: str) -> None:
+    """One line of what is so."""
+    click.echo(f"  {click.style(f'{name:<8}', dim=True)}  {value}")
+
+
+def handlers(rows: Iterable[HandlerRow]) -> None:
+    """The table of handlers."""
+    shown = [cells(row) for row in rows]
+    if shown:
+        click.echo()
+        table(HEADINGS, shown)
+        click.echo()
+    else:
+        fact("handlers", "none: nothing is consumed")
+
+
+def cells(row: HandlerRow) -> tuple[str, ...]:
+    """A handler's cells under `HEADINGS`."""
+    topics = ", ".join(row.topics) or f"/{row.pattern}/"
+    if row.publishes:
+        topics += f" -> {', '.join(row.publishes)}"
+    ordering = row.ordering if row.batch is None else f"{row.ordering}, batch {row.batch}"
+    return row.id, topics, row.group, ordering, row.retry, row.where
+
+
+def ready(broker: str, created: Sequence[str], seconds: float, how: str = "") -> None:
+    """Say that records may come."""
+    fact("broker", broker)
+    if created:
+        fact("topics", f"created {', '.join(created)}")
+    click.secho(f"ready in {seconds * 1000:.0f} ms{how}", fg="green", bold=True)
+
+
+def stopping(reason: str, patience: float) -> None:
+    """Say that the end has begun, and what a second signal does."""
+    if reason in {"SIGINT", "SIGTERM"}:
+        shown = "Ctrl-C" if reason == "SIGINT" else reason
+        click.echo(f"{shown}: finishing the records at work, {patience:g} s at most; once more ends at once")
+    else:
+        click.secho(f"stopping: {reason}", fg="red")
+
+
+def tallies(counted: Sequence[HandlerTally]) -> None:
+    """One line a handler."""
+    width = max((len(one.id) for one in counted), default=0)
+    for one in counted:
+        click.echo(f"{one.id:<{width}}  handled {one.handled}  retried {one.retried}  failed {one.failed}")
+
+
+def ended(code: int) -> None:
+    """Say how it ended."""
+    click.secho(ENDINGS.get(code, f"stopped with exit code {code}"), fg=None if code == 0 else "red")

@@ -1,0 +1,71 @@
+"""Tables and JSON. On a terminal rich lays tables out; elsewhere columns are padded and rich is never loaded."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def on_terminal() -> bool:
+    """Whether a person looks at standard output."""
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Sequence[str] = ()) -> None:
+    """Write a table.
+
+    Args:
+        headings: The columns' names.
+        rows: The cells.
+        numbers: Names of columns that stand at the right.
+    """
+    if on_terminal():
+        _on_terminal(headings, rows, numbers)
+        return
+    lines = [headings, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
+    for line in lines:
+        cells = [
+            f"{cell:>{width}}" if heading in numbers else f"{cell:<{width}}"
+            for heading, cell, width in zip(headings, line, widths, strict=True)
+        ]
+        click.echo(f"  {'  '.join(cells)}".rstrip())
+
+
+def _on_terminal(headings: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[str]) -> None:
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for heading in headings:
+        shown.add_column(heading, justify="right" if heading in numbers else "left", overflow="fold")
+    for row in rows:
+        shown.add_row(*(Text(cell, style="bold" if at == 0 else "") for at, cell in enumerate(row)))
+    Console(highlight=False).print(Padding(shown, (0, 0, 0, 2)))
+
+
+def write_json(value: Any) -> None:
+    """Write a value as indented JSON."""
+    import json
+
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def write_json_line(value: Any) -> None:
+    """Write a value as JSON on one line."""
+    import json
+
+    click.echo(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def say(text: str, **style: Any) -> None:
+    """Write to standard error what is not the answer itself."""
+    click.secho(text, err=True, **style)
