@@ -35,6 +35,7 @@ class Committer:
         self._listeners = listeners
         self._next = clock.monotonic() + interval
         self._under_way: float | None = None
+        self._said = ""
 
     def due(self, consumer: ConsumerPort, holdings: Mapping[TP, Holding]) -> None:
         """Commit without waiting, if it is time."""
@@ -51,8 +52,17 @@ class Committer:
         def answered(error: ClientError | None) -> None:
             self._under_way = None
             if error is None:
+                self._said = ""
                 for tp, committed in sent.items():
                     owners[tp].committed = committed
+            elif error.code != self._said:
+                self._said = error.code
+                log.warning(
+                    "group %s: a commit failed: %s; nothing is lost: it is made again in %.1f s",
+                    self._group,
+                    error.line,
+                    self._interval,
+                )
             self._tell(sent, error)
 
         try:

@@ -26,7 +26,6 @@ CROWDED = LIMIT * 3 // 4
 """A longer text slows the partition down until its slow records are done."""
 _MARK = "kb1:"
 _RAW_LIMIT = (LIMIT - len(_MARK)) * 3 // 4 - 4
-_MAX_OFFSETS = 5_000_000
 
 
 def encode(position: int, delivered: Iterable[tuple[int, bool]]) -> str:
@@ -58,30 +57,28 @@ def encode(position: int, delivered: Iterable[tuple[int, bool]]) -> str:
     return _MARK + b64encode(_sum(position, runs) + runs).decode()
 
 
-def decode(committed: Committed | None) -> frozenset[int]:
-    """The offsets that the map says are done; empty where it says nothing that can be trusted."""
+def decode(committed: Committed | None) -> list[range]:
+    """The offsets that the map says are done, ascending; empty where it says nothing that can be trusted."""
     if committed is None:
-        return frozenset()
+        return []
     position, text = committed.offset, committed.metadata.rstrip("\0")
     if position is None or not text.startswith(_MARK):
-        return frozenset()
+        return []
     try:
         raw = b64decode(text[len(_MARK) :], validate=True)
     except (binascii.Error, ValueError):
-        return frozenset()
+        return []
     check, runs = raw[:4], raw[4:]
     if check != _sum(position, runs):
-        return frozenset()
-    done: set[int] = set()
+        return []
+    done: list[range] = []
     edge, settled = position, False
     for length in _varints(runs):
-        if settled:
-            if len(done) + length > _MAX_OFFSETS:
-                return frozenset()
-            done.update(range(edge, edge + length))
+        if settled and length:
+            done.append(range(edge, edge + length))
         edge += length
         settled = not settled
-    return frozenset(done)
+    return done
 
 
 def _sum(position: int, runs: bytes) -> bytes:

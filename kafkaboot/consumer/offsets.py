@@ -50,7 +50,7 @@ class Assignment:
         epoch: int,
         *,
         committed: Committed | None = None,
-        known_done: frozenset[int] = frozenset(),
+        known_done: Sequence[range] = (),
         in_order: bool = True,
     ) -> None:
         self.tp = tp
@@ -61,24 +61,29 @@ class Assignment:
         self.committed = committed
         self.chunks: deque[Chunk] = deque()
         self.refused: list[int] = []
-        self._known_done = known_done
-        self._known_until = max(self._known_done, default=-1)
+        self._known_done = deque(known_done)
+        self._last = -1
 
     def take(self, records: list[RawRecord]) -> tuple[Chunk, Sequence[int]]:
         """Take over delivered records; answers the chunk and which of its records are to be handled."""
         self.advance()  # lets go of what is settled: kept until the next commit it would cost memory and caches
         chunk = Chunk(self, records)
         self.chunks.append(chunk)
-        if not self._known_done:
+        self._last = records[-1].offset()
+        known = self._known_done
+        if not known:
             return chunk, range(len(records))
+        if self.committed and self.committed.offset is not None and records[0].offset() < self.committed.offset:
+            known.clear()  # the offset was reset: the map tells of records that are gone
         todo = []
         for i, record in enumerate(records):
-            if record.offset() in self._known_done:
+            offset = record.offset()
+            while known and known[0].stop <= offset:
+                known.popleft()
+            if known and offset >= known[0].start:
                 chunk.done[i] = 1
             else:
                 todo.append(i)
-        if records[-1].offset() >= self._known_until:
-            self._known_done = frozenset()
         return chunk, todo
 
     def advance(self) -> int | None:
@@ -121,8 +126,17 @@ class Assignment:
         return [chunk.records[chunk.head :] for chunk in self.chunks]
 
     def _beyond(self) -> Iterator[tuple[int, bool]]:
-        """`(offset, settled)` of every delivered record from the position on, in order."""
+        """`(offset, settled)` of every delivered record from the position on, in order; then what is known beyond."""
         for chunk in self.chunks:
             done = chunk.done
             for i in range(chunk.head, len(done)):
                 yield chunk.records[i].offset(), bool(done[i])
+        edge = self._last + 1
+        for known in self._known_done:
+            if known.stop <= edge:
+                continue
+            if known.start > edge:
+                yield edge, False
+            yield max(known.start, edge), True
+            yield known.stop - 1, True
+            edge = known.stop

@@ -202,7 +202,7 @@ class Poller:
     def _replay(self, tp: TP, holding: Holding) -> None:
         """Handle again everything from the first unsettled record on, under a new epoch."""
         old = holding.assignment
-        fresh = self._assignment(tp, old.committed, frozenset())
+        fresh = self._assignment(tp, old.committed, ())
         holding.forget()
         work: Work = []
         renewed = Holding(fresh)
@@ -297,7 +297,7 @@ class Poller:
                     return {}
                 self.gate.wait(0.1)
 
-    def _assignment(self, tp: TP, committed: Committed | None, known_done: frozenset[int]) -> Assignment:
+    def _assignment(self, tp: TP, committed: Committed | None, known_done: Sequence[range]) -> Assignment:
         self._epoch += 1
         routes = self._dispatch.routes_of(tp.topic)
         in_order = len(routes) == 1 and routes[0].ordering == "partition"

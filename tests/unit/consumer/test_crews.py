@@ -1,4 +1,5 @@
 import asyncio
+import itertools
 import logging
 import threading
 
@@ -15,7 +16,9 @@ def settled(scene):
 
 
 @both
-async def test_a_partition_s_records_are_handled_one_after_another_in_their_order(kind, raw, handler_of, route_of, scene_of):
+async def test_a_partition_s_records_are_handled_one_after_another_in_their_order(
+    kind, raw, handler_of, route_of, scene_of
+):
     handler = handler_of(kind)
     scene = scene_of(route_of(handler, concurrency=8))
     scene.give(*[raw(i, b"%d" % i) for i in range(50)])
@@ -28,7 +31,9 @@ async def test_a_partition_s_records_are_handled_one_after_another_in_their_orde
 
 
 @both
-async def test_different_keys_of_one_partition_overlap_and_one_key_never_does(kind, raw, handler_of, route_of, scene_of):
+async def test_different_keys_of_one_partition_overlap_and_one_key_never_does(
+    kind, raw, handler_of, route_of, scene_of
+):
     handler = handler_of(kind)
     handler.held = {b"a1", b"b1"}
     scene = scene_of(route_of(handler, ordering="key"))
@@ -69,7 +74,9 @@ async def test_records_without_a_key_share_one_lane(kind, raw, handler_of, route
 
 
 @both
-async def test_keys_that_come_back_later_are_handled_again_in_a_lane_of_their_own(kind, raw, handler_of, route_of, scene_of):
+async def test_keys_that_come_back_later_are_handled_again_in_a_lane_of_their_own(
+    kind, raw, handler_of, route_of, scene_of
+):
     handler = handler_of(kind)
     scene = scene_of(route_of(handler, ordering="key"))
     for i in range(5):
@@ -149,8 +156,10 @@ async def test_what_is_said_of_a_failed_record_names_its_place_its_fate_and_the_
         scene.give(raw(1042, b"1"))
         await eventually_async(lambda: settled(scene))
     assert [record.getMessage() for record in caplog.records] == [
-        "bill: orders[0]@1042: ValueError: not yet: b'1'; the record is kept and tried again in 0.0 s "
-        "(attempt 1 failed); records behind it in its lane wait, and its offset is not committed"
+        (
+            "bill: orders[0]@1042: ValueError: not yet: b'1'; the record is kept and tried again in 0.0 s "
+            "(attempt 1 failed); records behind it in its lane wait, and its offset is not committed"
+        )
     ]
 
 
@@ -471,7 +480,9 @@ def test_a_system_exit_in_a_coroutine_ends_the_loop_and_its_record_is_not_settle
 # --- workers
 
 
-async def test_a_lane_does_not_wait_for_a_thread_that_was_about_to_take_another_one(raw, handler_of, route_of, scene_of):
+async def test_a_lane_does_not_wait_for_a_thread_that_was_about_to_take_another_one(
+    raw, handler_of, route_of, scene_of
+):
     """A thread has taken a lane from the queue and not yet said so, when the next lane comes in."""
     handler = handler_of("def")
     scene = scene_of(route_of(handler, ordering="key", concurrency=2))
@@ -524,7 +535,7 @@ async def test_handlers_that_never_wait_leave_the_loop_to_others(raw, route_of, 
     scene.give(*[raw(i) for i in range(400)])
     await eventually_async(lambda: settled(scene))
     ticking.cancel()
-    assert max(after - before for before, after in zip(turns, turns[1:], strict=False)) < 0.15
+    assert max(after - before for before, after in itertools.pairwise(turns)) < 0.15
 
 
 async def test_threads_are_not_made_without_need(raw, handler_of, route_of, scene_of):
