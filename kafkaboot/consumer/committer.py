@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from kafkaboot.errors import ClientError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from kafkaboot.client import TP, Committed, ConsumerPort
     from kafkaboot.clock import Clock
@@ -19,6 +19,8 @@ log = logging.getLogger("kafkaboot.consumer")
 
 TRIES = 3
 """How often a last commit is tried when its failure may pass."""
+REBALANCING = frozenset({"ILLEGAL_GENERATION", "REBALANCE_IN_PROGRESS", "STALE_MEMBER_EPOCH"})
+"""The group has moved on and this member has not heard of it yet: it hears of it by polling."""
 ANSWER = 30.0
 """Seconds after which an unanswered commit is given up and the next one made."""
 
@@ -70,16 +72,25 @@ class Committer:
         except ClientError as error:
             answered(error)
 
-    def now(self, consumer: ConsumerPort, holdings: Mapping[TP, Holding]) -> None:
-        """Commit and wait for the answer. A failure is said, and costs a repetition, never a record."""
-        sent = _gather(holdings)
-        for attempt in range(1, TRIES + 1):
-            if not sent:
-                return
+    def now(
+        self, consumer: ConsumerPort, holdings: Mapping[TP, Holding], catch_up: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Commit and wait for the answer. A failure is said, and costs a repetition, never a record.
+
+        Args:
+            consumer: The client.
+            holdings: What to commit; gathered anew for each try.
+            catch_up: Polls, so that this member hears of a rebalance that refused the commit, and answers whether there
+                is time for another try. Impossible inside a rebalance callback, where it is not given.
+        """
+        attempt = 1
+        while sent := _gather(holdings):
             try:
                 consumer.commit(sent, None)
             except ClientError as error:
                 self._tell(sent, error)
+                if error.code in REBALANCING and catch_up():
+                    continue
                 if attempt == TRIES or not error.retriable:
                     log.warning(
                         "group %s: the last commit failed: %s; what was handled since the one before is repeated",
@@ -87,6 +98,7 @@ class Committer:
                         error,
                     )
                     return
+                attempt += 1
             else:
                 for tp, committed in sent.items():
                     holdings[tp].assignment.committed = committed

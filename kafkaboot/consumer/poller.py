@@ -40,6 +40,8 @@ POLL = 0.1
 """Seconds that a poll waits for a first record."""
 ASK = 10.0
 """Seconds that a new partition's committed offset is waited for."""
+CATCH_UP = 2.0
+"""Seconds beyond the drain's deadline in which a last commit that a rebalance refused may be tried again."""
 ENDS = 1.0
 """Seconds between two looks at where the partitions end."""
 REPLAY_MIN, REPLAY_MAX = 0.2, 30.0
@@ -328,7 +330,18 @@ class Poller:
         except ClientError as error:
             # Whatever it is, the last commit is still tried: it costs a request and may save a repetition.
             log.warning("group %s: draining was cut short: %s", self._dispatch.group, error.line)
-        still = dict(self.holdings)
-        self._committer.now(self.consumer, still)
+        until = max(self.drain_until, self._clock.monotonic() + CATCH_UP)
+        self._committer.now(self.consumer, self.holdings, lambda: self._catch_up(until))
         self.holdings.clear()
         return quiet
+
+    def _catch_up(self, until: float) -> bool:
+        """Poll, so that a rebalance goes on; answers whether there is time for another try."""
+        if self._clock.monotonic() >= until:
+            return False
+        try:
+            self._poll(POLL)
+        except ClientError as error:
+            log.warning("group %s: draining was cut short: %s", self._dispatch.group, error.line)
+            return False
+        return True

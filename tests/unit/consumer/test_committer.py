@@ -153,6 +153,35 @@ def test_a_last_commit_that_fails_is_said_and_is_not_fatal(committer, consumer, 
     )
 
 
+def test_a_last_commit_that_a_rebalance_refused_is_tried_again_once_the_member_has_caught_up(
+    committer, consumer, holdings
+):
+    refusals = [ClientError("no", code=code) for code in ("ILLEGAL_GENERATION", "STALE_MEMBER_EPOCH")]
+    refusals += [ClientError("no", code="REBALANCE_IN_PROGRESS", retriable=True) for _ in range(TRIES + 1)]
+    consumer.commit_errors.extend(refusals)
+    settle(holdings, 10)
+    polls = []
+    committer.now(consumer, holdings, lambda: polls.append(1) or True)
+    assert len(polls) == len(refusals)
+    assert holdings[TP0].assignment.committed == Committed(10)
+
+
+def test_a_partition_that_goes_while_the_member_catches_up_is_not_committed(committer, consumer, holdings):
+    consumer.commit_errors.append(ClientError("no", code="ILLEGAL_GENERATION"))
+    settle(holdings, 10)
+    committer.now(consumer, holdings, lambda: holdings.clear() or True)
+    assert len(consumer.told) == 1
+
+
+def test_a_last_commit_is_given_up_when_there_is_no_time_to_catch_up(committer, consumer, holdings, caplog):
+    consumer.commit_errors.extend(ClientError("no", code="ILLEGAL_GENERATION") for _ in range(10))
+    settle(holdings, 10)
+    with caplog.at_level(logging.WARNING, "kafkaboot.consumer"):
+        committer.now(consumer, holdings, iter([True, True, False]).__next__)
+    assert len(consumer.told) == 3
+    assert "the last commit failed" in caplog.text
+
+
 def test_a_listener_that_raises_changes_nothing(clock, consumer, holdings):
     class Broken:
         def on_commit(self, group, offsets, error):
