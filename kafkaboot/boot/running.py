@@ -61,7 +61,11 @@ async def start(
         created = await in_thread(lambda: check.run(topic_uses(blueprint)))
     groups = _one(container, Groups)
     if groups is not None:
-        groups.start(_routes(blueprint), died, listeners)
+        try:
+            groups.start(_routes(blueprint), died, listeners)
+        except BaseException:
+            await groups.stop()  # those that came first poll already
+            raise
     return Started(groups, _broker(container), created)
 
 

@@ -24,6 +24,7 @@ COMMITTED = {}
 RECORDS = [b'{"order_id": "o-1"}', b'{"order_id": "o-2"}']
 PRODUCED = []
 TROUBLE = {}
+CLOSED = []
 
 
 class Raw:
@@ -42,7 +43,8 @@ class Raw:
 
 
 class Consumer:
-    def __init__(self):
+    def __init__(self, group):
+        self.group = group
         self.records = [Raw(at, value) for at, value in enumerate(RECORDS)]
         self.answers = []
 
@@ -78,6 +80,7 @@ class Consumer:
     def high_watermarks(self): return {TP("orders", 0): len(RECORDS)}
 
     def close(self, timeout):
+        CLOSED.append(self.group)
         if not self.fresh:
             self.listener.revoked([TP("orders", 0)])
 
@@ -106,7 +109,11 @@ class Admin:
 class Clients:
     bootstrap_servers = "nowhere:9092"
 
-    def consumer(self, group, overrides): return Consumer()
+    def consumer(self, group, overrides):
+        if group == "refused" and TROUBLE.get("refused"):
+            raise ClientError("group refused is refused")
+        return Consumer(group)
+
     def producer(self, overrides): return Producer()
     def admin(self): return Admin()
 """

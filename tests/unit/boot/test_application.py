@@ -230,6 +230,23 @@ def test_a_dead_subscription_is_code_6(shop):
     assert heard.told[-2].startswith(f"stopping: group {shop.name} died: ")
 
 
+def test_a_group_that_cannot_start_stops_those_that_have(shop):
+    shop.handlers(
+        """
+        @event_handler("orders", group="first")
+        async def first(order: dict) -> None: ...
+
+        @event_handler("orders", group="refused")
+        async def later(order: dict) -> None: ...
+        """
+    )
+    (shop.package / "trouble.py").write_text(f"from {shop.name}.clients import TROUBLE\nTROUBLE['refused'] = True\n")
+
+    code, heard = run(shop, overrides=["kafkaboot.kafka.topics=off"])
+    assert (code, heard.analysis.happened) == (1, "group refused is refused")
+    assert shop.module("clients").CLOSED == ["first"]
+
+
 def test_records_undrained_at_the_deadline_are_code_5(shop):
     shop.handlers(
         """
