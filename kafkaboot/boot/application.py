@@ -14,7 +14,7 @@ from kafkaboot.boot.blueprint import Launch, draw, read
 from kafkaboot.boot.facts import HandlerTally, Narrator, Ready, Stopped, Wired
 from kafkaboot.boot.lifecycle import Lifecycle
 from kafkaboot.boot.pipeline import row
-from kafkaboot.boot.running import publish_from, run_loop, start
+from kafkaboot.boot.running import publish_from, run_loop, start, wanted
 from kafkaboot.boot.signals import StopSignals
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ class Application:
         """
         configuration = self.configure()
         self.blueprint = draw(self.launch, configuration, self._built)
+        self.blueprint.report.components = wanted(self.blueprint)
         wired = Wired(
             self.blueprint.application.name or "",
             configuration.profiles,

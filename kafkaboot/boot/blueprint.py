@@ -13,7 +13,7 @@ from kafkaboot.boot.autoconfiguration import decide, in_order
 from kafkaboot.boot.component import APPLICATION, Component, dependency
 from kafkaboot.boot.conditions import Surroundings
 from kafkaboot.boot.container import Container
-from kafkaboot.boot.pipeline import PUBLISHER, Preparation
+from kafkaboot.boot.pipeline import PUBLISHER, Preparation, refuse_overlaps
 from kafkaboot.boot.report import Report
 from kafkaboot.boot.settings import ApplicationSettings, AutoconfigureSettings
 from kafkaboot.config import ConfigSettings, Configuration, InvalidConfigurationError, ProfilesSettings, load
@@ -174,8 +174,9 @@ def draw(
     handlers, preparation = _handlers(configuration, application, sections, here)
     container = Container(here.components, built)
     container.check([handler.demand for handler in handlers])
+    refuse_overlaps(handlers)
     sections.update({spec.prefix: spec.model for spec in declarations.settings})
-    report = Report([*decisions, *left_out], container.order(), preparation.overrides)
+    report = Report([*decisions, *left_out], overrides=preparation.overrides)
     analyzers = tuple(one for each in found for one in each.auto.analyzers)
     return Blueprint(configuration, application, declarations, handlers, container, report, sections, analyzers)
 

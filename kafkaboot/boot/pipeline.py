@@ -245,6 +245,24 @@ class Preparation:
         return self.configuration.explain(key)[0].origin if self.configuration.mentions(key) else None
 
 
+def refuse_overlaps(handlers: Sequence[Handler]) -> None:
+    """Refuse two handlers of one group that claim the same records, before anything is built.
+
+    Raises:
+        DeclarationError: Two do.
+    """
+    from kafkaboot.consumer import Backoff, Route
+    from kafkaboot.consumer.dispatch import Dispatch
+
+    groups: dict[str, list[Route]] = {}
+    for handler in handlers:
+        spec = handler.spec
+        claim = Route(spec.id, Backoff(), spec.topics, spec.pattern, handler.type, where=spec.where)
+        groups.setdefault(handler.group, []).append(claim)
+    for group, claims in groups.items():
+        Dispatch(group, claims)
+
+
 def route(handler: Handler, owner: Any, filled: Mapping[str, Any], producer: Any) -> Route:
     """The handler as the engine runs it.
 

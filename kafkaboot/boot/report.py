@@ -62,7 +62,7 @@ class Report:
 
     Attributes:
         decisions: About auto-configurations.
-        components: What is injected, in the order in which it is built.
+        components: What is built, in its order; what is merely offered, and nobody asked for, is not.
         overrides: Options of handlers that the configuration decides.
     """
 

@@ -50,7 +50,7 @@ async def start(
     """
     container = blueprint.container
     listeners: list[object] = []
-    for component in _wanted(blueprint):
+    for component in wanted(blueprint):
         instance = container.instance(component)
         await lifecycle.start(component, instance)
         if any(hasattr(instance, happening) for happening in HAPPENINGS):
@@ -135,22 +135,22 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-def _wanted(blueprint: Blueprint) -> list[Component]:
+def wanted(blueprint: Blueprint) -> list[Component]:
     """What must be built: handlers' wishes, the application's own components, and what takes part in the life.
 
     What an auto-configuration merely offers is built when somebody wants it; an indicator of health is, if what it
     indicates is there anyway.
     """
     container = blueprint.container
-    wanted: list[Any] = [handler.demand for handler in blueprint.handlers]
-    wanted += [one for one in container.components if one.source == APPLICATION or _takes_part(one)]
+    roots: list[Any] = [handler.demand for handler in blueprint.handlers]
+    roots += [one for one in container.components if one.source == APPLICATION or _takes_part(one)]
     for house in (TopicCheck, Groups):
-        wanted += container.providing(house)
-    there = set(container.order(wanted))
+        roots += container.providing(house)
+    there = set(container.order(roots))
     for indicator in container.providing(HealthIndicator):
         if there.issuperset(set(container.order([indicator])) - {indicator}):
-            wanted.append(indicator)
-    return container.order(wanted)
+            roots.append(indicator)
+    return container.order(roots)
 
 
 def _takes_part(component: Component) -> bool:

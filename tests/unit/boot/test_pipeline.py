@@ -151,6 +151,15 @@ def test_a_parameter_that_nothing_can_fill_is_drawn_from_the_handler(shop):
     )
 
 
+def test_two_handlers_of_one_group_that_claim_the_same_records_are_refused_before_the_start(shop):
+    shop.handlers(BILL + BILL.replace("def bill", "def again"))
+
+    text = refused(shop, DeclarationError)
+    assert "two handlers of group 'shop' take records of any type from topic 'orders': bill (" in text
+    one_each = application(shop, overrides=["kafkaboot.handlers.again.group=other"])
+    assert [row.group for row in one_each.describe_handlers()] == [shop.name, "other"]
+
+
 def test_what_a_handler_publishes_needs_a_producer(shop):
     shop.handlers(BILL.replace("async def", '@publisher("invoices")\nasync def').replace("None", "Order"))
 
