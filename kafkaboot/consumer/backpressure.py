@@ -55,7 +55,7 @@ class BackPressure:
         self._settings = settings
         self._clock = clock
         self._gate = gate
-        self._average = 1.0
+        self._average = 0.0
         self._at_most = 0
         self._next_judgement = 0.0
 
@@ -64,12 +64,15 @@ class BackPressure:
         self._at_most += len(records)
         sample = records[::32]
         size = sum(map(len, sample)) / len(sample)
-        self._average += (max(size, 1.0) - self._average) / 8
+        self._average += (max(size, 1.0) - self._average) / (8 if self._average else 1)
 
     def high(self) -> int:
         """Buffered records above which polling is held."""
-        by_size = int(self._settings.max_buffered_size / self._average)
-        return max(1, min(self._settings.max_buffered, by_size))
+        return max(1, min(self._settings.max_buffered, self._by_size()))
+
+    def limit(self) -> int:
+        """Records that the next poll may bring: large ones are taken a few at a time."""
+        return min(self._settings.poll_records, self.high())
 
     def hold(self, holdings: Iterable[Holding]) -> None:
         """Hold the next poll, for at most `HOLD` seconds, while too much is buffered."""
@@ -91,19 +94,26 @@ class BackPressure:
         if now < self._next_judgement:
             return [], []
         self._next_judgement = now + JUDGE
-        share = max(2 * self._settings.poll_records, self.high() // max(1, len(holdings)))
-        share = min(share, self.high())
+        high = self.high()
+        # At least two polls, so that it doesn't flap; but bytes are divided without mercy: what is paused stays in
+        # memory, for every partition.
+        share = max(2 * self._settings.poll_records, high // max(1, len(holdings)))
+        share = max(1, min(share, high, self._by_size() // max(1, len(holdings))))
         pause: list[Holding] = []
         resume: list[Holding] = []
         for holding in holdings.values():
             buffered = holding.buffered()
+            crowded = holding.assignment.crowded(high)
             if holding.paused:
-                if buffered <= share // 2 and not holding.assignment.crowded():
+                if buffered <= share // 2 and not crowded:
                     resume.append(holding)
-            elif buffered < share and not holding.assignment.crowded():
+            elif buffered < share and not crowded:
                 holding.full_since = None
             elif holding.full_since is None:
                 holding.full_since = now
             elif now - holding.full_since >= PATIENCE:
                 pause.append(holding)
         return pause, resume
+
+    def _by_size(self) -> int:
+        return int(self._settings.max_buffered_size / max(self._average, 1.0))

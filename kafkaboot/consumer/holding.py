@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class Holding:
     """The poller's view of an assigned partition."""
 
-    __slots__ = ("assignment", "full_since", "lanes", "paused", "replay_at", "replays")
+    __slots__ = ("assignment", "full_since", "lanes", "paused", "replay_at", "replay_from", "replays")
 
     def __init__(self, assignment: Assignment) -> None:
         self.assignment = assignment
@@ -22,6 +22,7 @@ class Holding:
         self.paused = False
         self.full_since: float | None = None
         self.replay_at: float | None = None
+        self.replay_from: int | None = None
         self.replays = 0
 
     def lanes_of(self, route: Route) -> Lanes:

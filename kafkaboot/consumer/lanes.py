@@ -140,8 +140,9 @@ class Lanes:
     def recovered(self, lane: Lane) -> None:
         """The lane's first record was handled after it had failed."""
         lane.attempt = 0
-        self.failing -= 1
-        self.route.counters.failed -= 1
+        if self.failing:  # it is 0 when the partition went while the record was tried once more
+            self.failing -= 1
+            self.route.counters.failed -= 1
 
     def pending(self) -> int:
         """Records handed over and not handled."""

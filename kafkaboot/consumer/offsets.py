@@ -41,6 +41,7 @@ class Assignment:
             one when all are. `None` until something was delivered.
         committed: What the broker has acknowledged, offset and metadata.
         in_order: Whether records are settled in order, so that none is ever done beyond the position.
+        may_replay: Whether what is settled may be handled again, so that its records are kept.
         refused: Records whose outputs were not delivered, a number for each report; any thread appends to it.
     """
 
@@ -52,11 +53,13 @@ class Assignment:
         committed: Committed | None = None,
         known_done: Sequence[range] = (),
         in_order: bool = True,
+        may_replay: bool = False,
     ) -> None:
         self.tp = tp
         self.epoch = epoch
         self.live = True
         self.in_order = in_order
+        self.may_replay = may_replay
         self.position: int | None = None
         self.committed = committed
         self.chunks: deque[Chunk] = deque()
@@ -108,13 +111,23 @@ class Assignment:
         position = self.advance()
         if position is None:
             return None
+        if not self.in_order and not self.may_replay:
+            self._condense()
         metadata = "" if self.in_order else done_map.encode(position, self._beyond())
         answer = Committed(position, metadata)
         return None if answer == self.committed else answer
 
-    def crowded(self) -> bool:
-        """Whether the map of records done beyond the position is about to outgrow the commit's metadata."""
-        return not self.in_order and self.committed is not None and len(self.committed.metadata) > done_map.CROWDED
+    def crowded(self, limit: int) -> bool:
+        """Whether too much is done beyond the position: for the commit's metadata, or to be kept in memory.
+
+        Args:
+            limit: Records that may be kept.
+        """
+        if self.in_order:
+            return False
+        if self.committed is not None and len(self.committed.metadata) > done_map.CROWDED:
+            return True
+        return sum(len(chunk.done) - chunk.head for chunk in self.chunks) > limit
 
     def unsettled(self) -> int:
         """How many taken records are not settled."""
@@ -124,6 +137,25 @@ class Assignment:
         """What was taken and must be handled again: everything from the first unsettled record on."""
         self.advance()
         return [chunk.records[chunk.head :] for chunk in self.chunks]
+
+    def _condense(self) -> None:
+        """Keep only the edges of chunks that are settled beyond the position.
+
+        A record that fails for hours would keep everything behind it in memory.
+        """
+        kept: deque[Chunk] = deque()
+        settled: Chunk | None = None
+        for chunk in self.chunks:
+            if chunk.done.find(0, chunk.head) >= 0:
+                settled = None
+                kept.append(chunk)
+            elif settled is None:
+                settled = Chunk(self, [chunk.records[0], chunk.records[-1]])
+                settled.done[:] = b"\x01\x01"
+                kept.append(settled)
+            else:
+                settled.records[1] = chunk.records[-1]
+        self.chunks = kept
 
     def _beyond(self) -> Iterator[tuple[int, bool]]:
         """`(offset, settled)` of every delivered record from the position on, in order; then what is known beyond."""

@@ -124,7 +124,7 @@ class Poller:
 
     def _poll(self, timeout: float) -> None:
         try:
-            records = self.consumer.poll_chunk(self._settings.poll_records, timeout)
+            records = self.consumer.poll_chunk(self._pressure.limit(), timeout)
         except ClientError as error:
             if error.fatal:
                 raise
@@ -188,7 +188,10 @@ class Poller:
                 continue
             assignment.live = False
             self.consumer.pause([assignment.tp])
-            delay = min(REPLAY_MAX, REPLAY_MIN * 2**holding.replays)
+            position = assignment.advance()
+            if position != holding.replay_from:
+                holding.replay_from, holding.replays = position, 0
+            delay = min(REPLAY_MAX, REPLAY_MIN * 2 ** min(holding.replays, 16))
             holding.replays += 1
             holding.replay_at = self._clock.monotonic() + delay
             log.error(
@@ -208,7 +211,7 @@ class Poller:
         holding.forget()
         work: Work = []
         renewed = Holding(fresh)
-        renewed.replays = holding.replays
+        renewed.replays, renewed.replay_from = holding.replays, holding.replay_from
         self.holdings[tp] = renewed
         for records in old.remaining():
             self._take_run(tp, records, work)
@@ -254,7 +257,8 @@ class Poller:
 
     def revoked(self, partitions: Sequence[TP]) -> None:
         """Finish what is at work on them, commit once, forget."""
-        self.give_back(partitions, self._clock.monotonic() + self._settings.revoke_timeout)
+        until = self._clock.monotonic() + self._settings.revoke_timeout
+        self.give_back(partitions, min(until, self.drain_until) if self.stopping else until)
         self._announce("revoked", partitions)
 
     def lost(self, partitions: Sequence[TP]) -> None:
@@ -280,7 +284,8 @@ class Poller:
 
     def _wait_quiet(self, holdings: list[Holding], until: float, *, poll: bool) -> bool:
         while not all(holding.quiet() for holding in holdings):
-            if self._clock.monotonic() >= until:
+            self.heartbeat = self._clock.monotonic()
+            if self.heartbeat >= until:
                 return False
             if poll:
                 self._poll(0.01)
@@ -302,8 +307,14 @@ class Poller:
     def _assignment(self, tp: TP, committed: Committed | None, known_done: Sequence[range]) -> Assignment:
         self._epoch += 1
         routes = self._dispatch.routes_of(tp.topic)
-        in_order = len(routes) == 1 and routes[0].ordering == "partition"
-        return Assignment(tp, self._epoch, committed=committed, known_done=known_done, in_order=in_order)
+        return Assignment(
+            tp,
+            self._epoch,
+            committed=committed,
+            known_done=known_done,
+            in_order=len(routes) == 1 and routes[0].ordering == "partition",
+            may_replay=any(route.forwarding is not None for route in routes),
+        )
 
     def _announce(self, kind: str, partitions: Sequence[TP]) -> None:
         self.rebalances += 1

@@ -1,4 +1,4 @@
-"""What the engine's tests share: a record, a consumer in memory, a handler that can be held, and a crew's surroundings."""
+"""What the engine's tests share: a record, a client in memory, a handler that can be held, a crew's surroundings."""
 
 import asyncio
 import threading

@@ -126,15 +126,15 @@ def test_a_partition_whose_map_is_about_to_outgrow_the_commit_is_crowded(raw, as
     chunk, _ = assignment.take([raw(i) for i in range(6000)])
     settle(chunk, *range(1, 2000, 2))
     assignment.committed = assignment.to_commit()
-    assert not assignment.crowded()
+    assert not assignment.crowded(10_000)
     settle(chunk, *range(2001, 6000, 2))
     assignment.committed = assignment.to_commit()
     assert len(assignment.committed.metadata) <= done_map.LIMIT
-    assert assignment.crowded()
+    assert assignment.crowded(10_000)
     settle(chunk, *range(0, 6000, 2))
     assignment.committed = assignment.to_commit()
     assert assignment.committed == Committed(6000, "")
-    assert not assignment.crowded()
+    assert not assignment.crowded(10_000)
 
 
 def test_what_remains_is_everything_from_the_first_unsettled_record_on(raw, assignment_of):
