@@ -50,7 +50,7 @@ class Worker:
         ours, theirs = socket.socketpair()
         environ = {**os.environ, SLOT: str(self.slot), SUPERVISED: "1"}
         with theirs:
-            self.process = subprocess.Popen(self._arguments, stdin=theirs, env=environ, process_group=0)
+            self.process = subprocess.Popen(self._arguments, stdin=theirs.fileno(), env=environ, process_group=0)
         ours.setblocking(False)
         self.link, self._rest, self._began = ours, b"", time.monotonic()
         self.tallies, self.lag = [], None

@@ -8,6 +8,8 @@ from kafkaboot.cli.run_file import RunFile
 from kafkaboot.errors import KafkabootError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from kafkaboot.boot.application import Application
     from kafkaboot.cli.run_file import Running
     from kafkaboot.config import Configuration
@@ -26,8 +28,8 @@ def kind_of(configuration: Configuration) -> str:
 def using(configuration: Configuration, kind: str, address: str) -> list[str]:
     """The overrides that let an application use a broker that another process holds.
 
-    The embedded broker makes each topic when it is first named and answers no admin requests about topics. On the
-    others missing topics are created as they would be on a broker of the application's own.
+    The embedded broker answers no admin requests about topics: who holds it creates them, or the first record that is
+    published does. On the others missing topics are created as they would be on a broker of the application's own.
     """
     from kafkaboot.client.settings import KafkaSettings
 
@@ -56,7 +58,7 @@ def already_there(application: Application) -> Running | None:
 
 
 def start_for(configuration: Configuration) -> Broker | None:
-    """Start the broker that the configuration asks for, with the topics that it names; `None` for an external one.
+    """Start the broker that the configuration asks for; `None` for an external one.
 
     Raises:
         KafkabootError: The settings cannot be used, or the broker does not start.
@@ -69,11 +71,18 @@ def start_for(configuration: Configuration) -> Broker | None:
 
     broker = broker_for(kind, configuration.bind("kafkaboot.broker", BrokerSettings))
     broker.start()
-    create: Any = getattr(broker, "create_topic", None)
-    if create is not None:
-        from kafkaboot.boot.wiring.topics import EMBEDDED_PARTITIONS
-        from kafkaboot.topics import TopicSettings
-
-        for name, topic in configuration.bind("kafkaboot.topics", dict[str, TopicSettings]).items():
-            create(name, topic.partitions or EMBEDDED_PARTITIONS)
     return broker
+
+
+def create_topics(broker: Broker, configuration: Configuration, names: Iterable[str]) -> None:
+    """Create topics on a broker that answers no admin requests; others create them when they are asked by an admin."""
+    create: Any = getattr(broker, "create_topic", None)
+    if create is None:
+        return
+    from kafkaboot.boot.wiring.topics import EMBEDDED_PARTITIONS
+    from kafkaboot.topics import TopicSettings
+
+    settings = configuration.bind("kafkaboot.topics", dict[str, TopicSettings])
+    for name in dict.fromkeys([*settings, *names]):
+        partitions = settings[name].partitions if name in settings else None
+        create(name, partitions or EMBEDDED_PARTITIONS)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kafkaboot.boot.blueprint import Blueprint
-    from kafkaboot.client import AdminPort
+    from kafkaboot.client import AdminPort, ClientFactory
 
 
 class Line(NamedTuple):
@@ -52,7 +52,9 @@ def lag(choice: Choice, *, groups: tuple[str, ...], as_json: bool) -> None:
         raise click.UsageError("The application has no handlers. Name a group: --group NAME")
     admin = connection.clients.admin()
     try:
-        lines = [line for group, topics in wanted.items() for line in measured(admin, group, topics)]
+        lines = [
+            line for group, topics in wanted.items() for line in measured(connection.clients, admin, group, topics)
+        ]
     finally:
         admin.close()
     if as_json:
@@ -68,7 +70,7 @@ def lag(choice: Choice, *, groups: tuple[str, ...], as_json: bool) -> None:
             click.echo(f"{click.style(group, bold=True)}  lag {_sum(lines, group)}")
 
 
-def measured(admin: AdminPort, group: str, topics: Sequence[str]) -> list[Line]:
+def measured(clients: ClientFactory, admin: AdminPort, group: str, topics: Sequence[str]) -> list[Line]:
     """The lines of one group: the partitions of its handlers' topics, and wherever it has committed."""
     from kafkaboot.cli.connection import TIMEOUT
     from kafkaboot.client import TP
@@ -76,6 +78,13 @@ def measured(admin: AdminPort, group: str, topics: Sequence[str]) -> list[Line]:
     known = admin.topics(TIMEOUT)
     committed = admin.group_offsets(group, TIMEOUT)
     there = [TP(topic, at) for topic in topics if topic in known for at in range(known[topic].partitions)]
+    if not committed and there:
+        # The embedded broker does not answer for all partitions of a group, only for those that are named.
+        consumer = clients.consumer(group, {})  # it never joins
+        try:
+            committed = {tp: one for tp, one in consumer.committed(there, TIMEOUT).items() if one.offset is not None}
+        finally:
+            consumer.close(5.0)
     partitions = sorted({*there, *(tp for tp in committed if tp.topic in known)})
     ends = admin.end_offsets(partitions, TIMEOUT)
     lines = []

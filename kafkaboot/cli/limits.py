@@ -69,7 +69,7 @@ def _group(properties: Mapping[str, Any], consumer: ConsumerSettings) -> Iterato
         yield (
             "revoke-timeout",
             "fail",
-            f"a partition that is taken away waits {consumer.revoke_timeout:g} s, and the group waits {poll / 1000:g} s",
+            f"a partition that is taken away waits {consumer.revoke_timeout:g} s, the group waits {poll / 1000:g} s",
             "keep kafkaboot.consumer.revoke-timeout below max-poll-interval",
         )
     if consumer.poll_records > consumer.max_buffered:
@@ -87,10 +87,14 @@ def _stopping(consumer: ConsumerSettings, application: ApplicationSettings) -> I
         yield (
             "drain-timeout",
             "warn",
-            f"stopping may take {consumer.drain_timeout:g} s for handlers and {application.stop_timeout:g} s for a "
-            f"component, and Kubernetes kills after {GRACE:g} s",
-            "lower kafkaboot.consumer.drain-timeout or kafkaboot.application.stop-timeout, or raise the pod's "
-            "terminationGracePeriodSeconds",
+            (
+                f"stopping may take {consumer.drain_timeout:g} s for handlers and {application.stop_timeout:g} s for a "
+                f"component, and Kubernetes kills after {GRACE:g} s"
+            ),
+            (
+                "lower kafkaboot.consumer.drain-timeout or kafkaboot.application.stop-timeout, or raise the pod's "
+                "terminationGracePeriodSeconds"
+            ),
         )
 
 
@@ -101,8 +105,10 @@ def _handlers(blueprint: Blueprint, consumer: ConsumerSettings) -> Iterator[Foun
             yield (
                 f"handler {handler.spec.id}",
                 "warn",
-                f"one record may take {timeout:g} s, and stopping waits {consumer.drain_timeout:g} s: it is then given "
-                "up and handled again",
+                (
+                    f"one record may take {timeout:g} s, and stopping waits {consumer.drain_timeout:g} s: it is then "
+                    "given up and handled again"
+                ),
                 "lower its timeout, or raise kafkaboot.consumer.drain-timeout",
             )
         if timeout is not None and timeout > consumer.stuck_after:

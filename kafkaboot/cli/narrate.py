@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+import textwrap
 from typing import TYPE_CHECKING
 
 import click
 
-from kafkaboot.cli.output import table
+from kafkaboot.cli.output import on_terminal, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -43,6 +45,12 @@ def telling(sources: Sequence[str]) -> str:
 
 def fact(name: str, value: str) -> None:
     """One line of what is so."""
+    if on_terminal():
+        indent = " " * 12
+        value = textwrap.fill(
+            value, shutil.get_terminal_size().columns, initial_indent=indent, subsequent_indent=indent
+        )
+        value = value.lstrip()
     click.echo(f"  {click.style(f'{name:<8}', dim=True)}  {value}")
 
 
@@ -66,11 +74,10 @@ def cells(row: HandlerRow) -> tuple[str, ...]:
     return row.id, topics, row.group, ordering, row.retry, row.where
 
 
-def ready(broker: str, created: Sequence[str], seconds: float, how: str = "") -> None:
+def ready(broker: str, seconds: float, how: str = "") -> None:
     """Say that records may come."""
-    fact("broker", broker)
-    if created:
-        fact("topics", f"created {', '.join(created)}")
+    if broker:
+        fact("broker", broker)
     click.secho(f"ready in {seconds * 1000:.0f} ms{how}", fg="green", bold=True)
 
 

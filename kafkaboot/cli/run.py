@@ -32,7 +32,7 @@ INTERRUPTED = 130
 @click.option("--debug", is_flag=True, help="Say what was wired and why; tracebacks of failed starts.")
 @click.option("--traceback", is_flag=True, help="Only the tracebacks of failed starts.")
 def run(choice: Choice, *, workers: int | None, reload: bool, debug: bool, traceback: bool) -> None:
-    """Run an application until Ctrl-C or SIGTERM.
+    r"""Run an application until Ctrl-C or SIGTERM.
 
     APP is a package, a folder or a YAML file. Without it, application.yaml is looked for in this folder and in
     config/, and kafkaboot.application.packages says what to run.
@@ -78,7 +78,7 @@ def _alone(choice: Choice, *, debug: bool, traceback: bool) -> int:
 
 
 def _leave(code: int) -> None:
-    """End the process. After records were left undrained, threads of handlers may never end: they are not waited for."""
+    """End the process. Where records were left undrained, threads of handlers may never end: nobody waits for them."""
     from kafkaboot.boot.analysis import UNDRAINED
 
     if code == UNDRAINED:

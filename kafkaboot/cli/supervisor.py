@@ -19,7 +19,7 @@ from kafkaboot.boot.facts import HandlerTally
 from kafkaboot.boot.pipeline import HandlerRow
 from kafkaboot.cli import narrate
 from kafkaboot.cli.crew import Worker
-from kafkaboot.cli.desk import already_there, start_for, using
+from kafkaboot.cli.desk import already_there, create_topics, start_for, using
 from kafkaboot.cli.failure import tell_failed_start
 from kafkaboot.cli.output import on_terminal
 from kafkaboot.cli.run_file import RunFile, Running
@@ -29,9 +29,9 @@ from kafkaboot.errors import KafkabootError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from kafkaboot.boot.application import Application
     from kafkaboot.cli.live_line import LiveLine
     from kafkaboot.cli.options import Choice
+    from kafkaboot.config import Configuration
     from kafkaboot.dev import Broker
 
 LOOK = 0.1
@@ -52,6 +52,8 @@ class Supervisor:
 
     def __init__(self, choice: Choice, count: int, *, reload: bool, flags: Sequence[str]) -> None:
         self._choice, self._count, self._reload, self._flags = choice, count, reload, flags
+        self._application = choice.application()
+        self._broker: Broker | None = None
         self._workers: list[Worker] = []
         self._totals: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
         self._signals: list[int] = []
@@ -64,27 +66,17 @@ class Supervisor:
 
     def run(self) -> int:
         """Run until all workers have ended for good."""
-        application = self._choice.application()
-        broker: Broker | None = None
+        application = self._application
         run_file = RunFile(application.launch.directory)
         before = {number: signal.signal(number, self._hear) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             configuration = application.configure()
             self._patience = configuration.bind("kafkaboot.consumer", ConsumerSettings).drain_timeout
-            overrides: list[str] = []
-            shared = already_there(application)
-            if shared is not None:
-                overrides = using(configuration, shared.kind, shared.address)
-                narrate.fact("broker", str(shared))
-            else:
-                broker = start_for(configuration)
-            if broker is not None:
-                overrides = using(configuration, broker.kind, broker.bootstrap_servers)
-                run_file.write(
-                    Running(os.getpid(), broker.kind, broker.bootstrap_servers, "run", configuration.profiles)
-                )
-                narrate.fact("broker", broker.describe())
-            return self._supervise(application, overrides)
+            if self._reload:
+                from kafkaboot.cli.changes import Changes
+
+                self._changes = Changes(application).seen
+            return self._supervise(self._find_broker(configuration, run_file))
         except KafkabootError as error:
             found = analyze(error)
             tell_failed_start(found, error, debug=bool(self._flags))
@@ -93,22 +85,32 @@ class Supervisor:
             for worker in self._workers:
                 worker.close()
             run_file.remove(os.getpid())
-            if broker is not None:
-                broker.stop()
+            if self._broker is not None:
+                self._broker.stop()
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _supervise(self, application: Application, overrides: Sequence[str]) -> int:
+    def _find_broker(self, configuration: Configuration, run_file: RunFile) -> list[str]:
+        """Start the broker of the desk, or find the one that is there; answers what the workers are told of it."""
+        shared = already_there(self._application)
+        if shared is not None:
+            narrate.fact("broker", str(shared))
+            return using(configuration, shared.kind, shared.address)
+        self._broker = broker = start_for(configuration)
+        if broker is None:
+            return []
+        address = broker.bootstrap_servers
+        run_file.write(Running(os.getpid(), broker.kind, address, "run", configuration.profiles))
+        narrate.fact("broker", broker.describe())
+        return using(configuration, broker.kind, address)
+
+    def _supervise(self, overrides: Sequence[str]) -> int:
         arguments = [*self._flags, *(each for one in overrides for each in ("--set", one))]
         chosen = self._choice.arguments()
         # `--set` of the user's comes first: the address of the broker that was started must win.
         split = chosen.index("--") if "--" in chosen else len(chosen)
         arguments = [*chosen[:split], *arguments, *chosen[split:]]
         self._workers = [Worker(slot, arguments) for slot in range(self._count)]
-        if self._reload:
-            from kafkaboot.cli.changes import Changes
-
-            self._changes = Changes(application).seen
         for worker in self._workers:
             worker.start()
         while any(worker.process is not None or worker.due for worker in self._workers):
@@ -136,6 +138,9 @@ class Supervisor:
                 worker.start()
 
     def _told(self, worker: Worker, facts: dict[str, Any]) -> None:
+        if "wired" in facts and self._broker is not None:
+            topics = [topic for row in facts["wired"] for topic in (*row["topics"], *row["publishes"])]
+            create_topics(self._broker, self._application.configure(), topics)
         if "wired" in facts and not self._shown:
             self._shown = True
             narrate.banner(facts["name"], facts["profiles"], facts["sources"])
@@ -230,7 +235,7 @@ class Supervisor:
             self._live.start()
 
     def _handled(self) -> int:
-        now = sum(one["handled"] for worker in self._workers for one in worker.tallies)
+        now: int = sum(one["handled"] for worker in self._workers for one in worker.tallies)
         return now + sum(total[0] for total in self._totals.values())
 
     def _lag(self) -> int | None:

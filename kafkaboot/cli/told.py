@@ -45,7 +45,7 @@ class Told(Narrator):
         """See `Narrator`."""
         self._write_run_file()
         broker = ready.broker if self._shared is None else str(self._shared)
-        narrate.ready(broker, ready.created_topics, ready.seconds, "; Ctrl-C stops" if on_terminal() else "")
+        narrate.ready(broker, ready.seconds, "; Ctrl-C stops" if on_terminal() else "")
         if on_terminal() and _groups(self.application):
             from kafkaboot.cli.live_line import LiveLine
 

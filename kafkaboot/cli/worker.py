@@ -90,7 +90,7 @@ class _Reporting(Narrator):
         )
 
     def ready(self, ready: Ready) -> None:
-        self._link.tell(ready=ready.seconds, broker=ready.broker, created=list(ready.created_topics))
+        self._link.tell(ready=ready.seconds, broker=ready.broker)
         threading.Thread(target=self._count, name="kafkaboot-reports", daemon=True).start()
 
     def stopping(self, reason: str) -> None:
