@@ -53,7 +53,7 @@ async def start(
     for component in wanted(blueprint):
         instance = container.instance(component)
         await lifecycle.start(component, instance)
-        if any(hasattr(instance, happening) for happening in HAPPENINGS):
+        if any(hasattr(type(instance), happening) for happening in HAPPENINGS):
             listeners.append(instance)
     created: list[str] = []
     check = _one(container, TopicCheck)

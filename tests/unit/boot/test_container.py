@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Annotated, Generic, Optional, Protocol, TypeVar
 
 import pytest
@@ -200,6 +201,22 @@ def test_optional_and_default_parameters_may_be_absent():
     assert (shop.tax, shop.rates, shop.size) == (None, None, 5)
     made = container(of(Shop), of(TaxRates))
     assert made.get(Shop).rates is made.get(TaxRates)
+
+
+@dataclass
+class Counter:
+    tax: Tax
+    size: int = 3
+
+
+class Special(Counter): ...
+
+
+def test_a_dataclass_and_a_subclass_that_inherits_its_constructor_are_read_like_any_other():
+    made = container(of(Special), of(Counter, primary=True), of(Tax), of(TaxRates))
+
+    assert made.get(Counter) == Counter(made.get(Tax))
+    assert type(made.get(Special)) is Special
 
 
 def test_a_list_takes_every_component_of_the_type():
