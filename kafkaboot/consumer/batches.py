@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from kafkaboot.message import RawRecord
 
 
+class NotBegun(BatchFailed):
+    """A record of the batch cannot be decoded: the handler was not called, so that nothing before it is settled."""
+
+
 class BatchRun:
     """The first records of a lane, up to the lane's limit, across its pieces."""
 
@@ -70,6 +74,9 @@ class BatchRun:
     def failed(self, error: BaseException) -> BaseException | None:
         """The call raised. Answers the cause when the failed record is alone and must wait, else None: go on."""
         lane, size = self.lane, len(self.records)
+        if isinstance(error, NotBegun) and error.index:
+            lane.limit = error.index  # those before it first, without it
+            return None
         if isinstance(error, BatchFailed) and 0 <= error.index < size:
             if error.index:
                 if lane.attempt:

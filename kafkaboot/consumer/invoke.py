@@ -12,6 +12,7 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from kafkaboot.consumer.batches import NotBegun
 from kafkaboot.declare import NOTHING, Kind
 from kafkaboot.errors import BatchFailed, UndecodableError
 from kafkaboot.message import Context, Record, decoder, explain, place
@@ -142,7 +143,7 @@ class Calls:
                     try:
                         _decoded(decode, annotation, raw)
                     except UndecodableError as error:
-                        raise BatchFailed(index, error) from error
+                        raise NotBegun(index, error) from error
                 raise
 
         return decoded
@@ -261,4 +262,4 @@ def _text(value: bytes, raw: RawRecord, parameter: Parameter) -> str:
 
 def _placed(failed: BatchFailed, kept: list[int]) -> BatchFailed:
     """The failure with its index in the whole batch, filtered records included."""
-    return BatchFailed(kept[failed.index], failed.cause) if 0 <= failed.index < len(kept) else failed
+    return type(failed)(kept[failed.index], failed.cause) if 0 <= failed.index < len(kept) else failed
