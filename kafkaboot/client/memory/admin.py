@@ -1,0 +1,56 @@
+"""What is asked of the cluster beside reading and writing, in memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kafkaboot.client.memory.faults import refusal
+from kafkaboot.client.ports import TopicInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kafkaboot.client.memory.kafka import MemoryKafka
+    from kafkaboot.client.ports import TP, Committed, TopicSpec
+
+
+class MemoryAdmin:
+    """`AdminPort` on a `MemoryKafka`."""
+
+    def __init__(self, kafka: MemoryKafka) -> None:
+        self._kafka = kafka
+        self._closed = False
+
+    def topics(self, timeout: float) -> dict[str, TopicInfo]:  # noqa: ARG002 - nothing is waited for
+        """See `AdminPort`."""
+        self._open()
+        with self._kafka.lock:
+            return {name: TopicInfo(name, len(logs)) for name, logs in self._kafka.topics.items()}
+
+    def create_topics(self, specs: Sequence[TopicSpec], timeout: float) -> None:  # noqa: ARG002
+        """See `AdminPort`."""
+        self._open()
+        for spec in specs:
+            if not spec.partitions:
+                raise refusal("INVALID_PARTITIONS", "a topic has at least one partition", where=spec.name)
+            self._kafka.create(spec.name, max(1, spec.partitions), spec.config)
+
+    def end_offsets(self, partitions: Sequence[TP], timeout: float) -> dict[TP, int]:  # noqa: ARG002
+        """See `AdminPort`."""
+        self._open()
+        with self._kafka.lock:
+            return {tp: self._kafka.log(tp).end for tp in partitions}
+
+    def group_offsets(self, group: str, timeout: float) -> dict[TP, Committed]:  # noqa: ARG002
+        """See `AdminPort`."""
+        self._open()
+        with self._kafka.lock:
+            return dict(self._kafka.group(group).offsets)
+
+    def close(self) -> None:
+        """See `AdminPort`."""
+        self._closed = True
+
+    def _open(self) -> None:
+        if self._closed:
+            raise refusal("_STATE", "the admin client is closed")

@@ -1,0 +1,16 @@
+"""What every adapter of `client/ports` must do, as tests that are the same for all of them.
+
+A test module says `class TestMine(ClientContract)` and gives it a fixture `cluster` that makes a `Cluster`.
+"""
+
+from kafkaboot.testing.contract.cluster import Cluster, Seat
+from kafkaboot.testing.contract.committing import Committing
+from kafkaboot.testing.contract.membership import Membership
+from kafkaboot.testing.contract.publishing import Publishing
+from kafkaboot.testing.contract.reading import Reading
+
+__all__ = ["ClientContract", "Cluster", "Seat"]
+
+
+class ClientContract(Publishing, Reading, Committing, Membership):
+    """All of it."""
