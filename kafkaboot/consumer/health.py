@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kafkaboot.errors import BrokerUnreachableError
 from kafkaboot.health import Health, Status
 
 if TYPE_CHECKING:
@@ -14,8 +15,8 @@ class GroupHealth:
     """A group's indicator.
 
     DOWN (restarting would help): the subscription died, the poller has not polled for `poll-stalled-after`, or a
-    handler is at work on one record beyond its limit. OUT_OF_SERVICE (not ready): not joined yet, or draining. A
-    broker that is away, lag and failing records are details: restarting helps none of them.
+    handler is at work on one record beyond its limit. OUT_OF_SERVICE (not ready): not joined, draining, or no broker
+    answers. Lag and failing records are details: restarting helps neither.
     """
 
     def __init__(self, group: ConsumerGroup) -> None:
@@ -33,7 +34,8 @@ class GroupHealth:
         silence = group.clock.monotonic() - poller.heartbeat
         details: dict[str, object] = {
             "partitions": len(poller.holdings),
-            "paused": sum(holding.paused for holding in poller.holdings.values()),
+            # Copied in one step: the poller's thread goes on changing it.
+            "paused": sum(holding.paused for holding in list(poller.holdings.values())),
             "lag": sum(group.lag().values()),
             "seconds since the last poll": round(silence, 3),
         }
@@ -47,4 +49,6 @@ class GroupHealth:
             return Health(Status.OUT_OF_SERVICE, details | {"why": "draining"})
         if not poller.joined:
             return Health(Status.OUT_OF_SERVICE, details | {"why": "not joined yet"})
+        if isinstance(poller.trouble, BrokerUnreachableError):
+            return Health(Status.OUT_OF_SERVICE, details | {"why": "no broker answers"})
         return Health(Status.UP, details)

@@ -207,10 +207,9 @@ class Calls:
         return filtered_async if self._is_async else filtered
 
     def _refused(self, count: int) -> None:
-        """Records that are settled without having been handled; the crew counts them as handled when it moves on."""
+        """Records that are settled without having been handled."""
         with self._lock:
             self._counters.filtered += count
-            self._counters.handled -= count
 
 
 def _payload_only(function: Callable[..., Any], payload: Parameter) -> Call:

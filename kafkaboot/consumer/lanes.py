@@ -101,7 +101,7 @@ class Lanes:
         pieces = lane.pieces
         handled = len(pieces.pop(0)[1])
         self.finished += handled
-        self.route.counters.handled += handled
+        self.route.counters.settled += handled
         if pieces:
             return True
         lane.busy = False
@@ -115,7 +115,7 @@ class Lanes:
             chunk, todo = lane.pieces[0]
             lane.pieces[0] = (chunk, todo[count:])
             self.finished += count
-            self.route.counters.handled += count
+            self.route.counters.settled += count
 
     def proceed(self, lane: Lane) -> bool:
         """The lane's first record was handled after all; answers whether the lane has more to do."""

@@ -16,7 +16,7 @@ from kafkaboot.consumer import done_map
 from kafkaboot.consumer.backpressure import BackPressure
 from kafkaboot.consumer.holding import Holding
 from kafkaboot.consumer.offsets import Assignment
-from kafkaboot.errors import ClientError
+from kafkaboot.errors import BrokerUnreachableError, ClientError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -44,6 +44,8 @@ CATCH_UP = 2.0
 """Seconds beyond the drain's deadline in which a last commit that a rebalance refused may be tried again."""
 ENDS = 1.0
 """Seconds between two looks at where the partitions end."""
+AGAIN = 0.2
+"""Seconds that a broker which was gone gets to answer, once between two such looks."""
 REPLAY_MIN, REPLAY_MAX = 0.2, 30.0
 """Seconds before undelivered outputs are made again."""
 
@@ -236,9 +238,20 @@ class Poller:
         if now >= self._next_ends:
             self._next_ends = now + ENDS
             self.ends = self.consumer.high_watermarks()
+            self._ask_again()
         for tp, holding in list(self.holdings.items()):
             if holding.replay_at is not None and now >= holding.replay_at and holding.quiet():
                 self._replay(tp, holding)
+
+    def _ask_again(self) -> None:
+        """Whether brokers that were gone are back, where no record comes to tell."""
+        if not isinstance(self.trouble, BrokerUnreachableError) or not self.holdings:
+            return
+        try:
+            self.consumer.committed([next(iter(self.holdings))], AGAIN)
+        except ClientError:
+            return
+        self.trouble = None
 
     # --- rebalances, on this thread, inside poll_chunk
 
@@ -263,6 +276,7 @@ class Poller:
 
     def lost(self, partitions: Sequence[TP]) -> None:
         """They belong to somebody else already: forget at once."""
+        self.joined = False
         for tp in partitions:
             holding = self.holdings.pop(tp, None)
             if holding is not None:

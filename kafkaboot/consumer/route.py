@@ -47,11 +47,17 @@ class Forwarding(Protocol):
 class Counters:
     """What became of a handler's records in this process."""
 
-    handled: int = 0
+    settled: int = 0
+    """Handled and filtered; written by the handler's crew."""
     filtered: int = 0
     retried: int = 0
     failed: int = 0
     """Records whose last attempt raised: they are kept, their lane waits."""
+
+    @property
+    def handled(self) -> int:
+        """Records that the handler took and did not fail on."""
+        return self.settled - self.filtered
 
 
 @dataclass(slots=True, eq=False)

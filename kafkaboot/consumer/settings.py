@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from kafkaboot.client.presets import CONSUMER, CONSUMER_PRESETS, Properties
 from kafkaboot.config import Duration, Size, kebab
@@ -43,6 +43,14 @@ class ConsumerSettings(BaseModel):
     properties: dict[str, str | int | float | bool] = Field(
         default_factory=dict, description="Any librdkafka consumer property."
     )
+
+    @field_validator("properties")
+    @classmethod
+    def _ours(cls, properties: dict[str, str | int | float | bool]) -> dict[str, str | int | float | bool]:
+        for name in ("enable.auto.commit", "enable.auto.offset.store"):
+            if str(properties.get(name, "false")).lower() != "false":
+                raise ValueError(f"{name} would commit records that are not handled: remove it, kafkaboot commits")
+        return properties
 
     def client_properties(self, start: Literal["earliest", "latest"]) -> Properties:
         """What the client is told; `properties` win over everything else.

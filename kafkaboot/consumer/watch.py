@@ -13,6 +13,7 @@ from kafkaboot.message import place
 if TYPE_CHECKING:
     from kafkaboot.consumer.group import ConsumerGroup
     from kafkaboot.consumer.lanes import Lane
+    from kafkaboot.message import RawRecord
 
 
 class Watch:
@@ -20,7 +21,7 @@ class Watch:
 
     def __init__(self, group: ConsumerGroup) -> None:
         self._group = group
-        self._seen: dict[Lane, tuple[tuple[int, int, int], float]] = {}
+        self._seen: dict[Lane, tuple[tuple[int, int], float]] = {}
 
     def stuck(self) -> list[str]:
         """`handler at topic[partition]@offset for n s`, for every call that runs for longer than it may.
@@ -32,11 +33,15 @@ class Watch:
         for crew in self._group.crews.values():
             limit = crew.route.stuck_after or self._group.settings.stuck_after
             for lane in crew.at_work():
-                at = _place(lane)
+                record = _record(lane)
+                if record is None:
+                    continue
+                at = record.offset(), lane.attempt
                 known = self._seen.get(lane)
                 since = known[1] if known is not None and known[0] == at else now
                 seen[lane] = (at, since)
-                if now - since > limit and (where := _where(lane)):
+                if now - since > limit:
+                    where = place(record.topic(), record.partition(), record.offset())
                     found.append(f"{crew.route.id} at {where} for {now - since:.0f} s")
         self._seen = seen
         return found
@@ -59,13 +64,9 @@ class Watch:
         return lag
 
 
-def _place(lane: Lane) -> tuple[int, int, int]:
-    """What identifies the call that is running: chunk, record, attempt."""
-    return (id(lane.pieces[0][0]) if lane.pieces else 0, lane.at, lane.attempt)
-
-
-def _where(lane: Lane) -> str:
-    if not lane.pieces or not 0 <= lane.at < len(lane.pieces[0][0].records):
-        return ""
-    record = lane.pieces[0][0].records[lane.at]
-    return place(record.topic(), record.partition(), record.offset())
+def _record(lane: Lane) -> RawRecord | None:
+    """What is being handled; the lane may move on while it is looked at."""
+    try:
+        return lane.pieces[0][0].records[lane.at] if lane.at >= 0 else None
+    except IndexError:
+        return None
