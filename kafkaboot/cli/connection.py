@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from kafkaboot.cli.options import Choice
     from kafkaboot.client.confluent.factory import ConfluentClients
 
-TIMEOUT = 10.0
+TIMEOUT = 5.0
 """Seconds that one question to the cluster may take."""
 
 

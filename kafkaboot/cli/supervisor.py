@@ -162,7 +162,10 @@ class Supervisor:
     def _ended(self, worker: Worker, code: int) -> None:
         """Decide what an ended process means."""
         if self._stopping:
-            self._worst = max(self._worst, code if code >= 0 else UNDRAINED)
+            if code >= 0:
+                self._worst = max(self._worst, code)
+            elif worker.was_ready:  # one that was told to stop while it was starting had no records to lose
+                self._worst = max(self._worst, UNDRAINED)
             return
         if self._restarting and code >= 0:
             worker.due = time.monotonic()

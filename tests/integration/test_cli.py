@@ -1,0 +1,361 @@
+"""The command line as people use it: processes, signals, other terminals. On the embedded broker; no JVM is needed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import pytest
+
+from kafkaboot.testing import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+KAFKABOOT = [sys.executable, "-m", "kafkaboot"]
+
+CODE = """
+import asyncio, os, pathlib
+from pydantic import BaseModel
+from kafkaboot import event, event_handler, publisher
+
+@event("order.placed")
+class OrderPlaced(BaseModel):
+    order_id: str
+    seconds: float = 0
+
+@event("invoice.issued")
+class InvoiceIssued(BaseModel):
+    order_id: str
+    worker: str
+
+@event_handler("orders")
+@publisher("invoices", key="order_id")
+async def bill(order: OrderPlaced) -> InvoiceIssued:
+    pathlib.Path(f"begun-{order.order_id}").touch()
+    await asyncio.sleep(order.seconds)
+    return InvoiceIssued(order_id=order.order_id, worker=os.environ.get("KB_WORKER", "none"))
+"""
+
+YAML = """
+kafkaboot:
+  application: {name: desk, packages: [desk]}
+  kafka: {broker: embedded}
+  consumer: {drain-timeout: 8s, session-timeout: 6s, preset: low-latency}
+  topics: {orders: {partitions: 2}}
+"""
+
+
+class Running:
+    """A command that runs; what it writes is read while it does."""
+
+    def __init__(self, folder: Path, *arguments: str, environ: dict[str, str] | None = None) -> None:
+        self.output = folder / f"{arguments[0]}-{time.monotonic_ns()}.out"
+        with self.output.open("wb") as file:
+            self.process = subprocess.Popen(
+                [*KAFKABOOT, *arguments],
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(environ or {})},
+            )
+
+    @property
+    def text(self) -> str:
+        return self.output.read_text()
+
+    def says(self, text: str, times: int = 1, deadline: float = 20) -> Self:
+        eventually(lambda: self.text.count(text) >= times, deadline, lambda: f"{text!r} x {times} in:\n{self.text}")
+        return self
+
+    def ends(self, deadline: float = 20) -> int:
+        return self.process.wait(deadline)
+
+    def workers(self) -> list[int]:
+        done = subprocess.run(
+            ["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True, check=False
+        )
+        mine = [int(pid) for pid in done.stdout.split()]
+        return [pid for pid in mine if b"kafkaboot" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Path:
+    """The folder of a small application."""
+    (tmp_path / "desk").mkdir()
+    (tmp_path / "desk" / "__init__.py").write_text(CODE)
+    (tmp_path / "application.yaml").write_text(YAML)
+    return tmp_path
+
+
+@pytest.fixture
+def start(desk: Path) -> Iterator[Callable[..., Running]]:
+    """Starts commands in the folder; what still runs at the end is killed."""
+    started: list[Running] = []
+
+    def begin(*arguments: str, environ: dict[str, str] | None = None) -> Running:
+        started.append(Running(desk, *arguments, environ=environ))
+        return started[-1]
+
+    yield begin
+    for one in started:
+        if one.process.poll() is None:
+            one.process.kill()
+            one.process.wait(10)
+
+
+def call(folder: Path, *arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*KAFKABOOT, *arguments], cwd=folder, input=text, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def publish(folder: Path, *orders: dict[str, object]) -> None:
+    for order in orders:
+        done = call(folder, "publish", "orders", json.dumps(order), "--key", str(order["order_id"]))
+        assert done.returncode == 0, done.stderr
+
+
+# --- run
+
+
+def test_run_says_what_it_wired_and_ctrl_c_drains_what_is_at_work(desk, start):
+    run = start("run").says("ready in ")
+    for part in ("kafkaboot ", "profile   default", "application.yaml", "orders -> invoices", "desk/__init__.py:"):
+        assert part in run.text
+    publish(desk, {"order_id": "slow", "seconds": 1.5})
+    eventually((desk / "begun-slow").exists, 10, "the handler began")
+    run.process.send_signal(signal.SIGINT)
+    assert run.ends() == 0
+    assert "Ctrl-C: finishing the records at work, 8 s at most; once more ends at once" in run.text
+    assert "bill  handled 1  retried 0  failed 0\n" in run.text
+    assert run.text.endswith("drained and stopped\n")
+    assert not (desk / ".kafkaboot" / "broker.json").exists()
+
+
+def test_a_second_signal_ends_at_once(desk, start):
+    run = start("run").says("ready in ")
+    publish(desk, {"order_id": "endless", "seconds": 600})
+    eventually((desk / "begun-endless").exists, 10, "the handler began")
+    run.process.send_signal(signal.SIGINT)
+    run.says("once more ends at once")
+    began = time.monotonic()
+    run.process.send_signal(signal.SIGINT)
+    assert run.ends() == 130
+    assert time.monotonic() - began < 3
+
+
+def test_records_that_are_undrained_at_the_deadline_end_with_5(desk, start):
+    run = start("run", "--set", "kafkaboot.consumer.drain-timeout=1s").says("ready in ")
+    publish(desk, {"order_id": "endless", "seconds": 600})
+    eventually((desk / "begun-endless").exists, 10, "the handler began")
+    run.process.send_signal(signal.SIGTERM)
+    assert run.ends() == 5
+    assert "will be handled again" in run.text
+
+
+def test_a_typo_in_the_yaml_ends_with_3_and_no_traceback(desk):
+    (desk / "application.yaml").write_text(YAML.replace("drain-timeout", "drain-timeut"))
+    done = call(desk, "run")
+    assert done.returncode == 3
+    assert "application.yaml:5: unknown key `kafkaboot.consumer.drain-timeut`" in done.stderr
+    assert "did you mean `drain-timeout`?" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Traceback" in call(desk, "run", "--traceback").stderr
+
+
+def test_a_broker_that_is_not_there_ends_with_4_soon(desk):
+    began = time.monotonic()
+    done = call(
+        desk,
+        "run",
+        "--set=kafkaboot.kafka.broker=external",
+        "--set=kafkaboot.kafka.bootstrap-servers=127.0.0.1:1",
+    )
+    assert done.returncode == 4
+    assert "no broker answers" in done.stderr
+    assert "127.0.0.1:1" in done.stderr
+    assert "What to do" in done.stderr
+    assert time.monotonic() - began < 20
+
+
+def test_a_package_that_fails_to_import_ends_with_1_and_its_line(desk):
+    (desk / "desk" / "extra.py").write_text("x = 1\ny = x / 0\n")
+    done = call(desk, "run")
+    assert done.returncode == 1
+    assert "desk/extra.py:2: desk.extra cannot be imported: ZeroDivisionError" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_run_without_a_terminal_loads_no_rich(desk, start):
+    (desk / "desk" / "look.py").write_text(
+        "import sys\nfrom kafkaboot import component, on_stop\n\n@component\nclass Look:\n    @on_stop\n"
+        "    def look(self) -> None:\n        print('rich' in sys.modules, 'click' in sys.modules, flush=True)\n"
+    )
+    run = start("run").says("ready in ")
+    run.process.send_signal(signal.SIGTERM)
+    assert run.ends() == 0
+    assert "False True" in run.text
+
+
+# --- other terminals
+
+
+def test_other_terminals_find_the_broker_of_a_running_application(desk, start):
+    run = start("run").says("ready in ")
+    done = call(desk, "publish", "orders", "-", "--key", "k", "--header", "a=b", "--json", text='{"order_id": "o-1"}\n')
+    assert done.returncode == 0, done.stderr
+    (receipt,) = json.loads(done.stdout)
+    assert receipt["topic"] == "orders"
+    tail = call(desk, "tail", "invoices", "--from", "beginning", "--count", "1", "--json")
+    shown = json.loads(tail.stdout)
+    assert shown["value"] == {"order_id": "o-1", "worker": "none"}
+    assert shown["type"] == "invoice.issued"
+    assert shown["key"] == "o-1"
+
+    def caught_up() -> bool:
+        return json.loads(call(desk, "lag", "--json").stdout)["lag"]["desk"] == 0
+
+    eventually(caught_up, 20, "the group has committed everything")
+    lines = json.loads(call(desk, "lag", "--json").stdout)["partitions"]
+    assert sum(line["end"] for line in lines) == 1
+    assert {line["lag"] for line in lines} <= {0, -1}
+    assert any(line["committed"] == 1 for line in lines)
+    run.process.send_signal(signal.SIGINT)
+    assert run.ends() == 0
+    gone = call(desk, "lag")
+    assert gone.returncode == 4
+    assert "start `kafkaboot run` or `kafkaboot broker`" in gone.stderr
+
+
+def test_a_value_that_is_not_what_the_application_declares_is_not_published(desk, start):
+    start("run").says("ready in ")
+    done = call(desk, "publish", "orders", '{"order_id": 7}')
+    assert done.returncode == 1
+    assert "order_id" in done.stderr
+    assert "nothing was published" in done.stderr
+    wrong = call(desk, "publish", "orders", "{}", "--type", "order.place")
+    assert wrong.returncode == 2
+    assert "Did you mean 'order.placed'?" in wrong.stderr
+    assert call(desk, "publish", "free", "anything", "--count", "12").stdout.endswith("and 2 more\n")
+
+
+def test_tail_and_publish_say_which_topic_does_not_exist(desk, start):
+    start("run").says("ready in ")
+    done = call(desk, "tail", "order")
+    assert done.returncode == 1
+    assert "topic 'order' does not exist" in done.stderr
+    assert "did you mean orders?" in done.stderr
+
+
+def test_a_broker_of_its_own_is_found_and_shared_by_an_application(desk, start):
+    broker = start("broker").says("Ctrl-C stops")
+    address = broker.text.splitlines()[0]
+    publish(desk, {"order_id": "early"})
+    run = start("run").says("ready in ")
+    assert f"embedded at {address}, of `kafkaboot broker`" in run.text
+    eventually((desk / "begun-early").exists, 20, "the record from before is handled")
+    run.process.send_signal(signal.SIGINT)
+    assert run.ends() == 0
+    assert (desk / ".kafkaboot" / "broker.json").exists()
+    broker.process.send_signal(signal.SIGINT)
+    assert broker.ends() == 0
+    assert not (desk / ".kafkaboot" / "broker.json").exists()
+
+
+def test_a_port_for_a_broker_that_chooses_its_own_is_wrong_usage(desk):
+    done = call(desk, "broker", "--port", "9999")
+    assert done.returncode == 2
+    assert "--port belongs to --kind local" in done.stderr
+
+
+# --- workers
+
+
+def test_a_killed_worker_is_replaced_and_all_are_counted_together(desk, start):
+    run = start("run", "--workers", "2").says(": ready in ", times=2)
+    assert run.text.count("orders -> invoices") == 1
+    victim = run.workers()[0]
+    os.kill(victim, signal.SIGKILL)
+    run.says("was killed by SIGKILL; a new one starts in 0.5 s").says(": ready in ", times=3)
+    assert victim not in run.workers()
+    publish(desk, *({"order_id": f"o-{number}"} for number in range(6)))
+    eventually(lambda: len(list(desk.glob("begun-*"))) == 6, 40, lambda: f"six orders are billed:\n{run.text}")
+    shown = call(desk, "tail", "invoices", "--from", "beginning", "--count", "6", "--json").stdout
+    assert {json.loads(line)["value"]["worker"] for line in shown.splitlines()} <= {"0", "1"}
+    run.process.send_signal(signal.SIGINT)
+    assert run.ends(30) == 0, run.text
+    assert "bill  handled 6  retried 0  failed 0\ndrained and stopped\n" in run.text
+
+
+def test_workers_end_when_their_supervisor_is_killed(desk, start):
+    run = start("run", "--workers", "2").says(": ready in ", times=2)
+    workers = run.workers()
+    assert len(workers) == 2
+    run.process.kill()
+    run.process.wait(10)
+    eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), 30, f"{workers} ended")
+
+
+def test_workers_that_cannot_start_say_so_once_and_end_with_its_code(desk):
+    (desk / "desk" / "extra.py").write_text("y = 1 / 0\n")
+    done = call(desk, "run", "--workers", "2")
+    assert done.returncode == 1
+    assert done.stderr.count("The application did not start") == 1
+    assert "desk/extra.py:1" in done.stderr
+
+
+def test_reload_restarts_drained_and_waits_while_the_code_is_broken(desk, start):
+    pytest.importorskip("watchfiles")
+    run = start("run", "--reload").says("ready in ")
+    address = json.loads((desk / ".kafkaboot" / "broker.json").read_text())["address"]
+    code = desk / "desk" / "__init__.py"
+    code.write_text(f"{CODE}\nx = 1\n")
+    run.says("changed: desk/__init__.py; restarting").says("ready in ", times=2)
+    code.write_text(f"{CODE}\nx = (\n")
+    run.says("SyntaxError").says("waiting for a file to change")
+    code.write_text(CODE)
+    run.says("ready in ", times=3)
+    publish(desk, {"order_id": "after"})
+    eventually((desk / "begun-after").exists, 20, "the restarted application handles records")
+    assert json.loads((desk / ".kafkaboot" / "broker.json").read_text())["address"] == address
+    run.process.send_signal(signal.SIGINT)
+    assert run.ends() == 0
+
+
+def test_reload_without_its_extra_prints_the_line_that_installs_it(desk):
+    (desk / "watchfiles.py").write_text("raise ImportError('not installed')\n")
+    done = call(desk, "run", "--reload")
+    assert done.returncode == 1
+    assert 'pip install "kafkaboot[reload]"' in done.stderr
+
+
+# --- new
+
+
+def test_a_new_application_passes_its_own_lint_types_and_tests_and_runs(tmp_path):
+    assert call(tmp_path, "new", "corner-shop").returncode == 0
+    folder = tmp_path / "corner-shop"
+    for command in (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"], ["pytest", "-q"]):
+        done = subprocess.run(
+            [sys.executable, "-m", *command], cwd=folder, capture_output=True, text=True, timeout=100, check=False
+        )
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    run = Running(folder, "run")
+    try:
+        run.says("ready in ")
+        assert call(folder, "publish", "greetings", '{"name": "Ada"}').returncode == 0
+        tail = call(folder, "tail", "answers", "--from", "beginning", "--count", "1", "--json")
+        assert json.loads(tail.stdout)["value"] == {"name": "Ada", "text": "Hello, Ada!"}
+        run.process.send_signal(signal.SIGINT)
+        assert run.ends() == 0
+    finally:
+        run.process.kill()
+        run.process.wait(10)

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import json
+
+
+def test_the_table_has_a_line_a_handler_with_where_it_is_defined(shop, call):
+    shop("  handlers: {bill: {ordering: key}}\n")
+    done = call("handlers")
+    assert done.exit_code == 0
+    head, line = done.output.splitlines()
+    assert head.split() == ["handler", "topics", "group", "ordering", "retry", "defined", "at"]
+    assert line.split()[:7] == ["bill", "orders", "->", "invoices", "shop", "key", "default"]
+    assert "/__init__.py:" in line
+
+
+def test_json_has_all_that_is_known_of_a_handler(shop, call):
+    shop()
+    (found,) = json.loads(call("handlers", "--json").stdout)
+    assert found["id"] == "bill"
+    assert found["topics"] == ["orders"]
+    assert found["type"] == "order.placed"
+    assert found["publishes"] == ["invoices"]
+
+
+def test_a_package_that_fails_to_import_ends_with_1_and_its_line(shop, call):
+    shop(code="import json\n\nimport notthere\n")
+    done = call("handlers")
+    assert done.exit_code == 1
+    assert "__init__.py:3" in done.output
+    assert "install what provides 'notthere'" in done.output
+    assert "Traceback" not in done.output
+
+
+def test_a_folder_without_an_application_says_what_to_write(tmp_path, monkeypatch, call):
+    monkeypatch.chdir(tmp_path)
+    done = call("handlers")
+    assert done.exit_code == 3
+    assert "kafkaboot.application.packages: [shop]" in done.output
+
+
+def test_the_application_may_be_a_folder_somewhere_else(shop, call, tmp_path, monkeypatch):
+    folder = shop()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert "bill" in call("handlers", str(folder)).output
