@@ -136,8 +136,16 @@ class ConfluentConsumer:
         return ends
 
     def close(self, timeout: float) -> None:
-        """See `ConsumerPort`. librdkafka may wait for a broker that is away; then it is left behind."""
-        _within(timeout, self._consumer.close)
+        """See `ConsumerPort`. librdkafka may wait for a broker that is away; then it is left behind.
+
+        The listener is told here, since librdkafka would tell it on the thread that is left behind.
+        """
+        listener, self._listener = self._listener, None
+        try:
+            if listener is not None and self._assigned:
+                listener.revoked(list(self._assigned))
+        finally:
+            _within(timeout, self._consumer.close)
 
     # --- callbacks, on the polling thread
 
