@@ -25,7 +25,7 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 
 bench: setup        ## ratios against bare loops and other frameworks on a real Kafka; CASES="async-pydantic startup" for some
 	$(BIN)/python -m pip install --quiet --group bench
