@@ -34,11 +34,11 @@ bench: setup        ## ratios against bare loops and other frameworks on a real 
 	$(BIN)/python -m benchmarks $(CASES)
 
 chaos: setup        ## the long form of what `make test` does to processes and brokers: half an hour
-	KAFKABOOT_CHAOS=1 $(BIN)/python -m pytest tests/chaos --timeout=1800 -rA
+	KB_CHAOS=1 $(BIN)/python -m pytest tests/chaos --timeout=1800 -rA
 
 SOAK ?= 3600
 soak: setup         ## random faults for SOAK seconds; SEED=n for the same ones again
-	KAFKABOOT_SOAK=$(SOAK) $(if $(SEED),KAFKABOOT_SEED=$(SEED)) $(BIN)/python -m pytest tests/chaos/test_soak.py -rA -s
+	KB_SOAK=$(SOAK) $(if $(SEED),KB_SEED=$(SEED)) $(BIN)/python -m pytest tests/chaos/test_soak.py -rA -s
 
 clean:
 	rm -rf $(VENV) $(VENV)-bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -75,8 +75,8 @@ def class_path() -> str:
 
 
 def cache_directory() -> Path:
-    """The folder that holds resolved artefacts between runs: `KAFKABOOT_CACHE`, else `~/.cache/kafkaboot`."""
-    return Path(os.environ.get("KAFKABOOT_CACHE") or Path.home() / ".cache" / "kafkaboot")
+    """The folder that holds resolved artefacts between runs: `KB_CACHE`, else `~/.cache/kafkaboot`."""
+    return Path(os.environ.get("KB_CACHE") or Path.home() / ".cache" / "kafkaboot")
 
 
 def _cached() -> Path:

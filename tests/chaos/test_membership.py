@@ -9,7 +9,7 @@ from kafkaboot.testing import eventually
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
 
-LONG = bool(os.environ.get("KAFKABOOT_CHAOS"))
+LONG = bool(os.environ.get("KB_CHAOS"))
 SECONDS = 60 if LONG else 8
 
 

@@ -1,4 +1,4 @@
-"""F21: whatever comes, for as long as `KAFKABOOT_SOAK` says (seconds)."""
+"""F21: whatever comes, for as long as `KB_SOAK` says (seconds)."""
 
 import os
 import random
@@ -9,12 +9,12 @@ import pytest
 from kafkaboot.dev.local import LocalKafka
 from kafkaboot.testing import eventually, history
 
-SECONDS = float(os.environ.get("KAFKABOOT_SOAK", "0"))
+SECONDS = float(os.environ.get("KB_SOAK", "0"))
 
 pytestmark = [
     pytest.mark.chaos,
     pytest.mark.real_kafka,
-    pytest.mark.skipif(not SECONDS, reason="a soak takes as many seconds as KAFKABOOT_SOAK says"),
+    pytest.mark.skipif(not SECONDS, reason="a soak takes as many seconds as KB_SOAK says"),
     pytest.mark.timeout(SECONDS * 2 + 300),
 ]
 
@@ -51,7 +51,7 @@ def restart_the_broker(run, broker):
 
 @pytest.mark.parametrize("ordering", ["partition", "key"])
 def test_random_faults_for_a_long_time(chaos_run, ordering):
-    seed = int(os.environ.get("KAFKABOOT_SEED", str(random.randrange(10**6))))
+    seed = int(os.environ.get("KB_SEED", str(random.randrange(10**6))))
     with LocalKafka() as broker, chaos_run(seed=seed, bootstrap=broker.bootstrap_servers) as run:
         chaos = run.application("note", ordering, session_timeout="4s")
         chaos.until_handling(chaos.start(3), 0)

@@ -10,7 +10,7 @@ from kafkaboot.testing import eventually, history
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
 
-LONG = bool(os.environ.get("KAFKABOOT_CHAOS"))
+LONG = bool(os.environ.get("KB_CHAOS"))
 STOPS = 20 if LONG else 3
 
 
@@ -63,7 +63,7 @@ def test_a_second_signal_ends_a_process_that_is_draining(chaos_run, handler):
         eventually(lambda: chaos.progress.look().running[worker.pid], 30, "the handler at work")
         chaos.history.write(history.KILLED, about=worker.pid)
         worker.signal(signal.SIGTERM)
-        eventually(lambda: "drain" in worker.output().lower() or None, 10, lambda: f"draining\n{worker.output()}")
+        eventually(lambda: "finishing the records" in worker.output(), 5, lambda: f"draining\n{worker.output()}")
         assert worker.exit_code is None
         begin = time.monotonic()
         worker.signal(signal.SIGTERM)

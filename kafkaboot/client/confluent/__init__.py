@@ -1,0 +1,1 @@
+"""Kafka on librdkafka, by confluent-kafka. Nothing else in the house imports it."""

@@ -25,7 +25,7 @@ def machine(tmp_path, monkeypatch):
     bin_ = tmp_path / "bin"
     bin_.mkdir()
     monkeypatch.setenv("PATH", str(bin_))
-    monkeypatch.setenv("KAFKABOOT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("KB_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.delenv("KAFKA_HOME", raising=False)
     return bin_
