@@ -244,7 +244,7 @@ def records(records: list[Record]) -> None: ...
             under_type_checking,
             {},
             (
-                "parameter 'total' of under_type_checking is annotated with 'Decimal', which test_signature does not"
+                "parameter 'total' of under_type_checking is annotated with 'Decimal', which " + __name__ + " does not"
                 " know at run time\n  To do: define Decimal in the module, or import it outside of `if TYPE_CHECKING:`"
             ),
         ),
