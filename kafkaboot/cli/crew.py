@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from kafkaboot.cli.worker import SLOT, SUPERVISED
 
@@ -26,9 +26,10 @@ class Worker:
     Args:
         slot: Its number, from 0.
         arguments: Those of `kafkaboot run`.
+        piped: Take what it writes, to show it above a live line; else it writes where this process does.
     """
 
-    def __init__(self, slot: int, arguments: Sequence[str]) -> None:
+    def __init__(self, slot: int, arguments: Sequence[str], *, piped: bool) -> None:
         self.slot = slot
         self.process: subprocess.Popen[bytes] | None = None
         self.link: socket.socket | None = None
@@ -37,9 +38,11 @@ class Worker:
         self.tallies: list[dict[str, Any]] = []
         self.lag: int | None = None
         self._arguments = [sys.executable, "-m", "kafkaboot", "run", *arguments]
+        self._piped = piped
+        self._output: IO[bytes] | None = None
         self._deaths = 0
         self._began = 0.0
-        self._rest = b""
+        self._rest = self._unwritten = b""
 
     def start(self) -> None:
         """Start a fresh process.
@@ -49,8 +52,19 @@ class Worker:
         """
         ours, theirs = socket.socketpair()
         environ = {**os.environ, SLOT: str(self.slot), SUPERVISED: "1"}
+        self._let_go()
         with theirs:
-            self.process = subprocess.Popen(self._arguments, stdin=theirs.fileno(), env=environ, process_group=0)
+            self.process = subprocess.Popen(
+                self._arguments,
+                stdin=theirs.fileno(),
+                stdout=subprocess.PIPE if self._piped else None,
+                stderr=subprocess.STDOUT if self._piped else None,
+                env=environ,
+                process_group=0,
+            )
+        self._output = self.process.stdout
+        if self._output is not None:
+            os.set_blocking(self._output.fileno(), False)
         ours.setblocking(False)
         self.link, self._rest, self._began = ours, b"", time.monotonic()
         self.tallies, self.lag = [], None
@@ -75,6 +89,25 @@ class Worker:
             self.was_ready |= "ready" in facts
         return said
 
+    @property
+    def sources(self) -> list[Any]:
+        """What becomes readable when it says or writes something."""
+        return [source for source in (self.link, self._output) if source is not None]
+
+    def written(self) -> str:
+        """What it wrote since the last call, in whole lines while it runs."""
+        if self._output is None:
+            return ""
+        try:
+            while data := os.read(self._output.fileno(), 65536):
+                self._unwritten += data
+        except BlockingIOError:
+            lines, newline, self._unwritten = self._unwritten.rpartition(b"\n")
+            return (lines + newline).decode("utf-8", "replace")
+        self._let_go()
+        rest, self._unwritten = self._unwritten, b""
+        return rest.decode("utf-8", "replace")
+
     def signal(self, number: int) -> None:
         """Pass a signal on, if it runs."""
         if self.process is not None and self.process.poll() is None:
@@ -95,8 +128,14 @@ class Worker:
         return pause
 
     def close(self) -> None:
-        """Let go of the socket."""
+        """Let go of the socket and the pipe."""
         self._hang_up()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._output is not None:
+            self._output.close()
+            self._output = None
 
     def _hang_up(self) -> None:
         if self.link is not None:

@@ -74,6 +74,12 @@ def cells(row: HandlerRow) -> tuple[str, ...]:
     return row.id, topics, row.group, ordering, row.retry, row.where
 
 
+def starting(kind: str) -> None:
+    """Say that a broker of this kind starts, where that takes longer than a moment."""
+    if kind in {"local", "container"}:
+        fact("broker", f"{kind}: starting")
+
+
 def ready(broker: str, seconds: float, how: str = "") -> None:
     """Say that records may come."""
     if broker:

@@ -16,6 +16,16 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 
+EXIT_CODES = """
+
+\b
+Exit codes:
+  0  drained and stopped            4  the broker is unreachable
+  1  failed to start                5  stopped with records undrained
+  2  wrong usage                    6  a subscription died
+  3  the configuration is wrong
+"""
+
 
 @click.command(
     short_help="run an application until Ctrl-C or SIGTERM",
@@ -23,8 +33,9 @@ INTERRUPTED = 130
         "kafkaboot run",
         "kafkaboot run shop --profile dev",
         "kafkaboot run --profile prod --workers 4",
-        "kafkaboot run --set kafkaboot.kafka.bootstrap-servers=kafka:9092 --set kafkaboot.consumer.group=trial",
-    ),
+        "kafkaboot run --set kafkaboot.kafka.bootstrap-servers=kafka:9092",
+    )
+    + EXIT_CODES,
 )
 @which_application(argument=True)
 @click.option("--workers", type=click.IntRange(1), metavar="N", help="Run N processes, and restart one that dies.")
@@ -32,20 +43,13 @@ INTERRUPTED = 130
 @click.option("--debug", is_flag=True, help="Say what was wired and why; tracebacks of failed starts.")
 @click.option("--traceback", is_flag=True, help="Only the tracebacks of failed starts.")
 def run(choice: Choice, *, workers: int | None, reload: bool, debug: bool, traceback: bool) -> None:
-    r"""Run an application until Ctrl-C or SIGTERM.
+    """Run an application until Ctrl-C or SIGTERM.
 
     APP is a package, a folder or a YAML file. Without it, application.yaml is looked for in this folder and in
     config/, and kafkaboot.application.packages says what to run.
 
     The first Ctrl-C or SIGTERM finishes the records at work and commits; a second one ends at once. With --workers,
     each process finds its number in KB_WORKER: `instance-id: "pod-${KB_WORKER:0}"`.
-
-    \b
-    Exit codes:
-      0  drained and stopped            4  the broker is unreachable
-      1  failed to start                5  stopped with records undrained
-      2  wrong usage                    6  a subscription died
-      3  the configuration is wrong
     """
     from kafkaboot.cli.worker import SUPERVISED
 

@@ -19,7 +19,7 @@ from kafkaboot.boot.facts import HandlerTally
 from kafkaboot.boot.pipeline import HandlerRow
 from kafkaboot.cli import narrate
 from kafkaboot.cli.crew import Worker
-from kafkaboot.cli.desk import already_there, create_topics, start_for, using
+from kafkaboot.cli.desk import already_there, create_topics, kind_of, start_for, using
 from kafkaboot.cli.failure import tell_failed_start
 from kafkaboot.cli.output import on_terminal
 from kafkaboot.cli.run_file import RunFile, Running
@@ -96,6 +96,7 @@ class Supervisor:
         if shared is not None:
             narrate.fact("broker", str(shared))
             return using(configuration, shared.kind, shared.address)
+        narrate.starting(kind_of(configuration))
         self._broker = broker = start_for(configuration)
         if broker is None:
             return []
@@ -110,15 +111,14 @@ class Supervisor:
         # `--set` of the user's comes first: the address of the broker that was started must win.
         split = chosen.index("--") if "--" in chosen else len(chosen)
         arguments = [*chosen[:split], *arguments, *chosen[split:]]
-        self._workers = [Worker(slot, arguments) for slot in range(self._count)]
+        self._workers = [Worker(slot, arguments, piped=on_terminal()) for slot in range(self._count)]
         for worker in self._workers:
             worker.start()
         while any(worker.process is not None or worker.due for worker in self._workers):
             self._obey()
             if not self._signals:
                 self._watch_files()
-            links = [worker.link for worker in self._workers if worker.link is not None]
-            select.select(links, [], [], LOOK)
+            select.select([source for worker in self._workers for source in worker.sources], [], [], LOOK)
             for worker in self._workers:
                 self._attend(worker)
             if self._reload and self._failed is not None and not self._stopping:
@@ -129,6 +129,8 @@ class Supervisor:
         code = worker.ended()  # asked first: what it said before its end is read below
         for facts in worker.heard():
             self._told(worker, facts)
+        if lines := worker.written():
+            click.echo(lines, nl=False)
         if code is not None:
             self._count_up(worker)
             self._ended(worker, code)

@@ -9,6 +9,7 @@ import click
 
 from kafkaboot.boot.facts import Narrator
 from kafkaboot.cli import narrate
+from kafkaboot.cli.desk import kind_of
 from kafkaboot.cli.output import on_terminal
 from kafkaboot.cli.run_file import RunFile, Running
 
@@ -40,6 +41,8 @@ class Told(Narrator):
         narrate.handlers(wired.handlers)
         if self._debug:
             click.echo(f"{wired.report}\n")
+        if self.application is not None:
+            narrate.starting(kind_of(self.application.configure()))
 
     def ready(self, ready: Ready) -> None:
         """See `Narrator`."""
