@@ -41,6 +41,12 @@ def cases(records: int) -> list[Case]:
             "backlog",
             f"CPU a record, backlog of {sizes[0]:,} to {sizes[-1]:,}",
             tuple(side for n in sizes for side in pair(Shape(n), f"{n:,}")),
-            tuple(check for n in sizes[1:] for check in change(f"{n:,}", f"{sizes[0]:,}")),
+            # Both ways: neither may a long backlog cost more by the record, nor a short one.
+            tuple(
+                check
+                for n in sizes[:-1]
+                for pair_of in ((sizes[-1], n), (n, sizes[-1]))
+                for check in change(*(f"{size:,}" for size in pair_of))
+            ),
         ),
     ]
