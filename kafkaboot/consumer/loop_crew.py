@@ -109,7 +109,7 @@ class LoopCrew(Crew):
                             done[i] = 1
                         else:
                             await self._forward(result, partial(self._acked, chunk, i))
-                        if not i & 31 and monotonic() > until:
+                        if not i % 31 and monotonic() > until:
                             await asyncio.sleep(0)
                             until = monotonic() + SLICE
                     else:
