@@ -87,9 +87,17 @@ class ConsumerGroup:
         Raises:
             ClientError: The client refuses its configuration.
         """
+        consumer = self.put_together(loop, Gate())
+        threading.Thread(target=self.run, args=(consumer,), name=f"kafkaboot-poller-{self.name}", daemon=True).start()
+
+    def put_together(self, loop: asyncio.AbstractEventLoop, gate: Gate) -> ConsumerPort:
+        """Make the consumer, the crews and the poller, and start nothing; answers the consumer.
+
+        Raises:
+            ClientError: The client refuses its configuration.
+        """
         self._loop = loop
         self._ended = loop.create_future()
-        gate = Gate()
         for route in self.routes:
             crew = LoopCrew if route.is_async else ThreadCrew
             self._crews[route.id] = crew(route, loop, self, gate)
@@ -105,7 +113,7 @@ class ConsumerGroup:
             gate,
             self._listeners("on_rebalance"),
         )
-        threading.Thread(target=self._run, args=(consumer,), name=f"kafkaboot-poller-{self.name}", daemon=True).start()
+        return consumer
 
     async def stop(self, timeout: float) -> bool:
         """Finish the records at work, commit, leave the group; answers whether all were finished in time.
@@ -120,7 +128,8 @@ class ConsumerGroup:
             crew.cancel()
         return drained
 
-    def _run(self, consumer: ConsumerPort) -> None:
+    def run(self, consumer: ConsumerPort) -> None:
+        """Poll until it is to stop, then leave the group; the thread's own work."""
         poller, loop, ended = self.poller, self._loop, self._ended
         assert poller is not None
         assert loop is not None
