@@ -8,11 +8,15 @@ from collections import deque
 import pytest
 
 from kafkaboot.client import TP, Committed
-from kafkaboot.consumer import Backoff, Route
+from kafkaboot.clock import ManualClock
+from kafkaboot.consumer import Backoff, ConsumerSettings, Route
 from kafkaboot.consumer.backpressure import Gate
+from kafkaboot.consumer.committer import Committer
+from kafkaboot.consumer.dispatch import Dispatch
 from kafkaboot.consumer.holding import Holding
 from kafkaboot.consumer.loop_crew import LoopCrew
 from kafkaboot.consumer.offsets import Assignment
+from kafkaboot.consumer.poller import Poller
 from kafkaboot.consumer.thread_crew import ThreadCrew
 
 
@@ -200,6 +204,44 @@ class Scene:
         self.crashes.append(error)
 
 
+class Desk:
+    """A poller on this thread, and lanes that a test empties by hand."""
+
+    def __init__(self, consumer, routes, clock=None, **settings):
+        self.consumer = consumer
+        self.clock = clock or ManualClock()
+        self.settings = ConsumerSettings(**{"commit_interval": 1.0} | settings)
+        self.work, self.rebalances = [], []
+        committer = Committer("shop", self.settings.commit_interval, self.clock)
+        self.poller = Poller(
+            consumer, Dispatch("shop", routes), self.settings, self.clock, self.work.extend, committer, Gate(), [self]
+        )
+        consumer.listener = self.poller
+
+    def on_rebalance(self, group, kind, partitions):
+        self.rebalances.append((kind, partitions))
+
+    def turn(self, times=1):
+        for _ in range(times):
+            self.poller.turn()
+
+    def offsets(self):
+        return [chunk.records[i].offset() for _, _, chunk, todo in self.work for i in todo]
+
+    def handle(self, *offsets, settle=True):
+        """Do what a crew does; all records by default."""
+        for route, holding, chunk, todo in self.work:
+            for i in todo:
+                if not offsets or chunk.records[i].offset() in offsets:
+                    chunk.done[i] = settle
+                    holding.lanes_of(route).finished += 1
+        if not offsets:
+            self.work.clear()
+
+    def committed(self):
+        return {tp: offset.offset for commit in self.consumer.commits for tp, offset in commit.items()}
+
+
 @pytest.fixture
 def raw():
     """Makes a record."""
@@ -246,3 +288,13 @@ def scene_of():
         scene.assignment.live = False
         if not scene.route.is_async:
             scene.crew.cancel()
+
+
+@pytest.fixture
+def desk(consumer, route_of):
+    """Puts a poller on the client in memory."""
+
+    def make(*routes, **options):
+        return Desk(consumer, routes or [route_of()], **options)
+
+    return make

@@ -1,0 +1,150 @@
+import threading
+
+from kafkaboot.client import TP, Committed
+from kafkaboot.clock import SystemClock
+from kafkaboot.consumer import done_map
+from kafkaboot.errors import ClientError
+from kafkaboot.testing import eventually
+
+TP0, TP1 = TP("orders", 0), TP("orders", 1)
+
+
+def test_a_new_partition_starts_where_the_group_stands_with_what_is_known_done(desk, consumer, raw, route_of):
+    at = desk(route_of(ordering="key"))
+    consumer.stand[TP0] = Committed(5, done_map.encode(5, [(5, False), (6, True), (7, False)]))
+    assert at.poller.assigned([TP0, TP1]) == {TP0: 5}
+    consumer.give(*[raw(i) for i in (5, 6, 7)])
+    at.turn()
+    assert at.offsets() == [5, 7]
+
+
+def test_metadata_of_somebody_else_means_nothing_known(desk, consumer, raw, route_of):
+    at = desk(route_of(ordering="key"))
+    consumer.stand[TP0] = Committed(5, "written by another client")
+    consumer.assign(0)
+    consumer.give(*[raw(i) for i in (5, 6, 7)])
+    at.turn()
+    assert at.offsets() == [5, 6, 7]
+
+
+def test_where_the_group_stands_is_asked_again_when_the_failure_may_pass(desk, consumer, monkeypatch):
+    at = desk(clock=SystemClock())
+    consumer.stand[TP0] = Committed(5)
+    errors = [ClientError("loading", code="COORDINATOR_LOAD_IN_PROGRESS", retriable=True)] * 2
+    answer = consumer.committed
+    monkeypatch.setattr(consumer, "committed", lambda *a: (_ for _ in ()).throw(errors.pop()) if errors else answer(*a))
+    assert at.poller.assigned([TP0]) == {TP0: 5}
+
+
+def test_a_revoked_partition_is_waited_for_committed_once_and_forgotten(desk, consumer, raw):
+    at = desk(clock=SystemClock())
+    consumer.assign(0, 1)
+    consumer.give(*[raw(i) for i in range(4)], raw(9, partition=1))
+    at.turn()
+    route, holding, chunk, _ = at.work[0]
+    lanes = holding.lanes_of(route)
+    lanes.running = 1  # somebody is at record 1
+    seen = []
+
+    def finish():
+        eventually(lambda: not holding.assignment.live)
+        seen.append(dict(at.poller.holdings))
+        chunk.done[:2] = b"\1\1"
+        lanes.finished += 2
+        lanes.running = 0
+        at.poller.gate.progressed()
+
+    worker = threading.Thread(target=finish)
+    worker.start()
+    at.poller.revoked([TP0])
+    worker.join()
+    assert TP0 in seen[0], "it was waited for"
+    assert consumer.told == [("commit", {TP0: Committed(2)}, True)]
+    assert set(at.poller.holdings) == {TP1}
+    assert at.rebalances[-1] == ("revoked", [("orders", 0)])
+
+
+def test_records_that_wait_in_lanes_do_not_hold_up_a_revoke(desk, consumer, raw):
+    at = desk(clock=SystemClock(), revoke_timeout=30)
+    consumer.assign(0)
+    consumer.give(*[raw(i) for i in range(100)])
+    at.turn()
+    before = at.clock.monotonic()
+    at.poller.revoked([TP0])
+    assert at.clock.monotonic() - before < 5
+    assert at.committed() == {TP0: 0}
+
+
+def test_a_revoke_ends_at_its_deadline_and_what_finishes_later_changes_nothing(desk, consumer, raw):
+    at = desk(clock=SystemClock(), revoke_timeout=0.1)
+    consumer.assign(0)
+    consumer.give(*[raw(i) for i in range(3)])
+    at.turn()
+    route, holding, chunk, _ = at.work[0]
+    holding.lanes_of(route).running = 1
+    at.poller.revoked([TP0])
+    assert at.committed() == {TP0: 0}
+    consumer.assign(0)
+    at.turn()
+    chunk.done[:] = b"\1\1\1"  # the old handler comes back after all
+    consumer.give(raw(0))
+    at.turn()
+    at.poller.revoked([TP0])
+    assert [commit[TP0].offset for commit in consumer.commits] == [0, 0]
+
+
+def test_a_retry_that_succeeds_after_the_partition_went_does_not_count_below_zero(desk, consumer, raw, route_of):
+    route = route_of()
+    at = desk(route, clock=SystemClock(), revoke_timeout=0.05)
+    consumer.assign(0)
+    consumer.give(raw(0))
+    at.turn()
+    _, holding, chunk, todo = at.work[0]
+    lanes = holding.lanes_of(route)
+    (lane,) = lanes.add(chunk, todo)
+    lanes.failed(lane)
+    lanes.running = 1  # its retry is at work when the deadline passes
+    at.poller.revoked([TP0])
+    assert route.counters.failed == 0
+    lanes.proceed(lane)
+    assert route.counters.failed == 0
+
+
+def test_a_lost_partition_is_forgotten_at_once_without_a_commit(desk, consumer, raw):
+    at = desk(revoke_timeout=3600)
+    consumer.assign(0)
+    consumer.give(raw(0), raw(1))
+    at.turn()
+    route, holding, _, _ = at.work[0]
+    holding.lanes_of(route).running = 1
+    at.handle(0)
+    at.poller.lost([TP0])
+    assert consumer.commits == []
+    assert at.poller.holdings == {}
+    assert not holding.assignment.live
+    at.clock.advance(5)
+    at.turn()
+    assert consumer.commits == []
+    assert at.rebalances[-1][0] == "lost"
+
+
+def test_a_partition_that_comes_back_begins_under_a_new_epoch(desk, consumer, raw):
+    at = desk()
+    consumer.assign(0)
+    at.turn()
+    first = at.poller.holdings[TP0].assignment
+    at.poller.revoked([TP0])
+    consumer.assign(0)
+    at.turn()
+    second = at.poller.holdings[TP0].assignment
+    assert second is not first
+    assert second.epoch > first.epoch
+    assert second.live
+
+
+def test_a_rebalance_listener_that_raises_changes_nothing(desk, consumer):
+    at = desk()
+    at.on_rebalance = lambda *_: 1 / 0
+    consumer.assign(0)
+    at.turn()
+    assert set(at.poller.holdings) == {TP0}
