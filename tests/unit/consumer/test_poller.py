@@ -256,3 +256,31 @@ def test_a_failed_last_commit_does_not_keep_the_poller(desk, consumer, raw, capl
     consumer.commit_errors.append(ClientError("no", code="UNKNOWN_MEMBER_ID"))
     at.poller.stop(at.clock.monotonic() + 5)
     assert at.poller.run()
+
+
+def test_a_last_commit_that_a_rebalance_refuses_is_made_again_after_polling(desk, consumer, raw):
+    at = desk(clock=SystemClock())
+    consumer.assign(0, 1)
+    consumer.give(raw(0), raw(0, partition=1))
+    at.turn()
+    at.handle()
+    consumer.commit_errors.append(ClientError("moving", code="ILLEGAL_GENERATION"))
+    consumer.commit_errors.append(ClientError("moving", code="REBALANCE_IN_PROGRESS", retriable=True))
+    polls = consumer.polls
+    at.poller.stop(at.clock.monotonic() + 5)
+    assert at.poller.run()
+    assert consumer.polls > polls
+    assert consumer.commits == [{TP0: Committed(1), TP1: Committed(1)}]
+
+
+def test_a_rebalance_that_never_ends_does_not_keep_the_poller(desk, consumer, raw, monkeypatch):
+    monkeypatch.setattr("kafkaboot.consumer.poller.CATCH_UP", 0.1)
+    at = desk(clock=SystemClock())
+    consumer.assign(0)
+    consumer.give(raw(0))
+    at.turn()
+    at.handle()
+    consumer.commit_errors.extend(ClientError("moving", code="REBALANCE_IN_PROGRESS") for _ in range(100_000))
+    at.poller.stop(at.clock.monotonic())
+    assert at.poller.run()
+    assert consumer.commits == []
