@@ -47,7 +47,7 @@ def broker(kind: str, port: int | None, data: Path | None) -> None:
         run_file.write(Running(os.getpid(), kind, started.bootstrap_servers, "broker"))
         click.secho(started.bootstrap_servers, bold=True)
         click.echo(f"  {started.describe()}")
-        click.echo(f"  kafkaboot run --set kafkaboot.kafka.bootstrap-servers={started.bootstrap_servers}")
+        click.echo(f"  used in this folder by: kafkaboot run --set kafkaboot.kafka.broker={kind}")
         click.echo("Ctrl-C stops")
         stop.wait()
         run_file.remove(os.getpid())

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from kafkaboot.boot.application import Application
 
-SUFFIXES = (".py", ".yaml", ".yml", ".env")
+CODE, CONFIG = (".py",), (".yaml", ".yml", ".env")
 
 
 class WatchfilesMissingError(KafkabootError):
@@ -40,19 +40,24 @@ class Changes:
                 "--reload needs watchfiles, which is not installed", todo='pip install "kafkaboot[reload]"'
             ) from error
         self._directory = application.launch.directory
-        self._folders = folders(application)
         self._changed: list[str] = []
         self._watch = watch
-        threading.Thread(target=self._run, name="kafkaboot-changes", daemon=True).start()
+        # Configuration may lie in the project's own folder, which holds a virtual environment as well: not below it.
+        watches = ((packages(application), CODE, True), (config_folders(application), CONFIG, False))
+        for folders, suffixes, below in watches:
+            if folders:
+                threading.Thread(
+                    target=self._run, args=(folders, suffixes, below), name="kafkaboot-changes", daemon=True
+                ).start()
 
     def seen(self) -> Sequence[str]:
         """The files that changed since the last call, as the reader would type them."""
         changed, self._changed = self._changed, []
         return sorted(set(changed))
 
-    def _run(self) -> None:
+    def _run(self, folders: Sequence[Path], suffixes: tuple[str, ...], below: bool) -> None:
         for batch in self._watch(
-            *self._folders, watch_filter=lambda _, path: path.endswith(SUFFIXES), raise_interrupt=False
+            *folders, watch_filter=lambda _, path: path.endswith(suffixes), recursive=below, raise_interrupt=False
         ):
             self._changed += [self._shown(Path(path)) for _, path in batch]
 
@@ -60,14 +65,15 @@ class Changes:
         return str(path.relative_to(self._directory)) if path.is_relative_to(self._directory) else str(path)
 
 
-def folders(application: Application) -> list[Path]:
-    """The folders of the application's packages and of its configuration."""
+def packages(application: Application) -> list[Path]:
+    """The folders of the application's packages, found without importing them."""
     from kafkaboot.boot.settings import ApplicationSettings
 
-    launch, configuration = application.launch, application.configure()
-    settings = configuration.bind("kafkaboot.application", ApplicationSettings)
+    launch = application.launch
+    settings = application.configure().bind("kafkaboot.application", ApplicationSettings)
     found: list[Path] = []
-    sys.path.insert(0, str(launch.directory))
+    if str(launch.directory) not in sys.path:
+        sys.path.insert(0, str(launch.directory))
     for app in [*([launch.app] if launch.app else []), *settings.packages]:
         path = launch.directory / app
         if path.exists():
@@ -76,6 +82,14 @@ def folders(application: Application) -> list[Path]:
         spec = find_spec(app.partition(".")[0])  # the top alone: a deeper one would be imported to be found
         if spec is not None:
             found += [Path(place) for place in spec.submodule_search_locations or [spec.origin or ""]]
-    files = [launch.directory / source.name for source in configuration.sources if source.kind == "file"]
-    found += [file.parent for file in files]
-    return [path for path in dict.fromkeys(path.resolve() for path in found) if path.exists()]
+    return _there(found)
+
+
+def config_folders(application: Application) -> list[Path]:
+    """The folders that configuration was read from."""
+    directory, sources = application.launch.directory, application.configure().sources
+    return _there([(directory / source.name).parent for source in sources if source.kind in {"file", "env-file"}])
+
+
+def _there(paths: Sequence[Path]) -> list[Path]:
+    return [path for path in dict.fromkeys(path.resolve() for path in paths) if path.exists()]

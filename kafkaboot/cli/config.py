@@ -11,7 +11,8 @@ from kafkaboot.cli.lazy_group import examples
 from kafkaboot.cli.options import Choice, as_json, which_application
 
 if TYPE_CHECKING:
-    from kafkaboot.config import Entry
+    from kafkaboot.config import Entry, Problem
+    from kafkaboot.errors import KafkabootError
 
 
 @click.group(epilog=examples("kafkaboot config show --profile prod", "kafkaboot config explain kafkaboot.kafka.broker"))
@@ -55,18 +56,20 @@ def show(choice: Choice, *, prefix: str | None, defaults: bool, as_json: bool) -
 def check(choice: Choice, *, as_json: bool) -> None:
     """Say everything that is wrong with the configuration; exit code 3 if anything is.
 
-    The application's packages are read as well, since its own sections and its handlers' options are in them.
+    The application's packages are read as well, since its own sections and its handlers' options are in them. Nothing
+    is started.
     """
     from kafkaboot.boot.analysis import CONFIGURATION
     from kafkaboot.cli.narrate import telling
     from kafkaboot.cli.output import write_json
     from kafkaboot.config import InvalidConfigurationError
+    from kafkaboot.errors import KafkabootError
 
     application = choice.application()
     try:
         wired = application.wire()
-    except InvalidConfigurationError as error:
-        problems = error.problems
+    except KafkabootError as error:
+        problems = error.problems if isinstance(error, InvalidConfigurationError) else [_problem(error)]
         if as_json:
             write_json([{"key": one.key, "where": one.where, "text": one.text, "todo": one.todo} for one in problems])
         else:
@@ -148,6 +151,13 @@ def write_schema(schema: dict[str, Any], path: Path) -> None:
     import json
 
     path.write_text(json.dumps(schema, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _problem(error: KafkabootError) -> Problem:
+    """What keeps the application from being read, in the form of the other problems."""
+    from kafkaboot.config import Origin, Problem
+
+    return Problem("", Origin("file", error.where) if error.where else None, error.what, error.todo)
 
 
 def _plain(entry: Entry) -> dict[str, Any]:

@@ -28,7 +28,7 @@ class Connection:
         application: As configured.
         blueprint: What it declares; `None` where there is no application, or it cannot be wired.
         clients: Clients of the cluster.
-        trouble: Why there is no blueprint.
+        trouble: Why the application cannot be wired.
     """
 
     application: Application
@@ -56,6 +56,8 @@ def connect(choice: Choice) -> Connection:
         trouble = error
     hush()
     configuration = application.configure()
+    if application.launch.app is None and not configuration.mentions("kafkaboot.application.packages"):
+        trouble = None  # there is no application, which is no trouble for a look at records
     settings = configuration.bind("kafkaboot.kafka", KafkaSettings)
     if settings.broker != "external" and running is None:
         raise BrokerUnreachableError(

@@ -61,8 +61,9 @@ def lag(choice: Choice, *, groups: tuple[str, ...], as_json: bool) -> None:
         sums = {group: _sum(lines, group) for group in wanted}
         write_json({"partitions": [line._asdict() for line in lines], "lag": sums})
         return
-    rows = [tuple(map(str, line)) for line in lines]
-    table(Line._fields, rows, numbers=("partition", "committed", "end", "lag"))
+    if lines:
+        rows = [tuple(map(str, line)) for line in lines]
+        table(Line._fields, rows, numbers=("partition", "committed", "end", "lag"))
     for group in wanted:
         if not any(line.group == group for line in lines):
             click.echo(f"{group}  has committed nothing, and its topics are not there")

@@ -58,13 +58,6 @@ def _group(properties: Mapping[str, Any], consumer: ConsumerSettings) -> Iterato
             f"it is {poll:g} ms, less than the session timeout of {session:g} ms: the client refuses that",
             "raise kafkaboot.consumer.max-poll-interval, or lower session-timeout",
         )
-    if str(properties.get("enable.auto.commit")).lower() == "true":
-        yield (
-            "enable.auto.commit",
-            "fail",
-            "the client commits by itself, also records that are not handled yet: a crash loses them",
-            "remove enable.auto.commit from kafkaboot.consumer.properties",
-        )
     if consumer.revoke_timeout * 1000 >= poll:
         yield (
             "revoke-timeout",

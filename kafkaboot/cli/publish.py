@@ -64,7 +64,7 @@ def publish(
     # What a shell appends to a line is no part of the value.
     raw = sys.stdin.buffer.read().removesuffix(b"\n") if value == "-" else value.encode()
     connection = connect(choice)
-    if connection.trouble is not None and connection.application.launch.app is not None:
+    if connection.trouble is not None:
         raise connection.trouble
     outgoing = checked(connection.blueprint, topic, raw, type_name)
     given: list[tuple[str, str | bytes | None]] = [*outgoing.headers, *headers]

@@ -53,10 +53,12 @@ def tail(choice: Choice, *, topic: str, start: int, partition: int | None, count
     each line is one object.
     """
     from kafkaboot.cli.connection import connect
-    from kafkaboot.cli.output import write_json_line
+    from kafkaboot.cli.output import say, write_json_line
     from kafkaboot.cli.shown import Reader
 
     connection = connect(choice)
+    if connection.trouble is not None:
+        say(f"without the application's types: {connection.trouble.what}", fg="yellow")
     _refuse_missing(connection.clients, topic)
     reader = Reader(connection.blueprint)
     left = count

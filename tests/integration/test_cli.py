@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -47,7 +50,7 @@ YAML = """
 kafkaboot:
   application: {name: desk, packages: [desk]}
   kafka: {broker: embedded}
-  consumer: {drain-timeout: 8s, session-timeout: 6s, preset: low-latency}
+  consumer: {drain-timeout: 8s, preset: low-latency}
   topics: {orders: {partitions: 2}}
 """
 
@@ -205,6 +208,50 @@ def test_run_without_a_terminal_loads_no_rich(desk, start):
     assert "False True" in run.text
 
 
+def test_on_a_terminal_one_live_line_shows_throughput_and_is_gone_at_the_end(desk):
+    ours, theirs = pty.openpty()
+    environ = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    with subprocess.Popen(
+        [*KAFKABOOT, "run"], cwd=desk, stdin=theirs, stdout=theirs, stderr=theirs, env=environ, start_new_session=True
+    ) as run:
+        os.close(theirs)
+        seen = bytearray()
+        reader = threading.Thread(target=_drain, args=(ours, seen), daemon=True)
+        reader.start()
+        try:
+            eventually(lambda: seen.count(b" records/s  handled 0  lag 0") >= 2, 20, lambda: seen.decode())
+            run.send_signal(signal.SIGINT)
+            assert run.wait(20) == 0
+        finally:
+            run.kill()
+        reader.join(10)
+    os.close(ours)
+    text = seen.decode()
+    last = text.rindex("records/s")
+    assert "\r\x1b[K" in text[last:]
+    assert "handled 0  retried 0  failed 0" in text[last:]
+    assert text.index("\x1b[1m") < last  # colours, where somebody sees them
+
+
+def _drain(terminal: int, seen: bytearray) -> None:
+    while True:
+        try:
+            data = os.read(terminal, 65536)
+        except OSError:  # Linux says that nobody has the other end any more
+            return
+        if not data:
+            return
+        seen += data
+
+
+def test_debug_says_what_was_wired_and_why(desk, start):
+    run = start("run", "--debug").says("ready in ")
+    assert "Auto-configurations" in run.text
+    assert "yes  kafkaboot.kafka.broker is embedded (application.yaml:4)" in run.text
+    run.process.send_signal(signal.SIGTERM)
+    assert run.ends() == 0
+
+
 # --- other terminals
 
 
@@ -255,6 +302,27 @@ def test_tail_and_publish_say_which_topic_does_not_exist(desk, start):
     assert "did you mean orders?" in done.stderr
 
 
+def test_nothing_is_published_while_the_application_cannot_be_read(desk, start):
+    start("run").says("ready in ")
+    (desk / "desk" / "extra.py").write_text("y = 1 / 0\n")
+    done = call(desk, "publish", "orders", "{}")
+    assert done.returncode == 1
+    assert "desk/extra.py:1" in done.stderr
+
+
+def test_a_folder_without_an_application_can_look_at_a_broker_and_write_raw_values(tmp_path):
+    broker = Running(tmp_path, "broker").says("Ctrl-C stops")
+    try:
+        assert call(tmp_path, "publish", "free", "any\x1bthing", "--type", "free.said").returncode == 0
+        shown = call(tmp_path, "tail", "free", "--from", "beginning", "--count", "1").stdout
+        assert shown.rstrip("\n").isprintable()
+        assert shown.endswith("free.said  any\\x1bthing\n")
+        assert "Name a group: --group" in call(tmp_path, "lag").stderr
+    finally:
+        broker.process.terminate()
+        assert broker.ends() == 0
+
+
 def test_a_broker_of_its_own_is_found_and_shared_by_an_application(desk, start):
     broker = start("broker").says("Ctrl-C stops")
     address = broker.text.splitlines()[0]
@@ -292,7 +360,9 @@ def test_a_killed_worker_is_replaced_and_all_are_counted_together(desk, start):
     assert {json.loads(line)["value"]["worker"] for line in shown.splitlines()} <= {"0", "1"}
     run.process.send_signal(signal.SIGINT)
     assert run.ends(30) == 0, run.text
-    assert "bill  handled 6  retried 0  failed 0\ndrained and stopped\n" in run.text
+    # At least once: a rebalance in between may repeat what was not committed yet.
+    (handled,) = re.findall(r"^bill  handled (\d+)  retried 0  failed 0\ndrained and stopped$", run.text, re.MULTILINE)
+    assert int(handled) >= 6
 
 
 def test_workers_end_when_their_supervisor_is_killed(desk, start):

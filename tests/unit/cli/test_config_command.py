@@ -85,3 +85,13 @@ def test_the_schema_of_no_application_holds_kafkaboots_own_sections(tmp_path, mo
     assert done.exit_code == 0
     assert "without the application's own sections" in done.output
     assert "consumer" in json.loads((tmp_path / "schema.json").read_text())["properties"]["kafkaboot"]["properties"]
+
+
+def test_check_ends_with_3_where_a_package_that_is_named_does_not_exist(shop, call, tmp_path):
+    shop()
+    (tmp_path / "application.yaml").write_text("kafkaboot: {application: {packages: [nothere]}}\n")
+    done = call("config", "check")
+    assert done.exit_code == 3
+    assert "there is no package or module 'nothere'" in done.output
+    (found,) = json.loads(call("config", "check", "--json").stdout)
+    assert "nothere" in found["text"]

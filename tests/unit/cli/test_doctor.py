@@ -7,13 +7,12 @@ def test_limits_that_contradict_each_other_are_named_with_what_to_do(shop, call)
     shop(
         "  kafka: {broker: embedded}\n"
         "  consumer: {session-timeout: 5s, drain-timeout: 40s, poll-records: 30000,\n"
-        "    properties: {enable.auto.commit: true, heartbeat.interval.ms: 5000, max.poll.interval.ms: 4000}}\n"
+        "    properties: {heartbeat.interval.ms: 5000, max.poll.interval.ms: 4000}}\n"
         "  producer: {properties: {acks: 1, enable.idempotence: false}}\n"
     )
     done = call("doctor", "--json")
     found = {one["subject"]: one for one in json.loads(done.stdout)}
     assert done.exit_code == 1
-    assert found["limits: enable.auto.commit"]["verdict"] == "fail"
     assert found["limits: heartbeat.interval.ms"]["verdict"] == "fail"
     assert found["limits: max.poll.interval.ms"]["verdict"] == "fail"
     assert found["limits: revoke-timeout"]["verdict"] == "fail"
