@@ -152,7 +152,7 @@ def test_large_records_are_bounded_by_their_bytes_in_every_poll_and_over_all_par
 
 
 def test_small_records_are_bounded_by_their_number():
-    pressure = pressure_of()
+    pressure = pressure_of(max_buffered=20_000, poll_records=500)
     took(pressure, 500, size=10)
     assert pressure.high() == 20_000
     assert pressure.limit() == 500

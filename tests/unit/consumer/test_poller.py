@@ -110,7 +110,7 @@ def test_nothing_is_committed_while_nothing_is_settled(desk, consumer, raw):
 
 
 def test_a_partition_whose_lanes_stay_full_is_paused_and_resumed_at_half(desk, consumer, raw):
-    at = desk(poll_records=10)
+    at = desk(poll_records=10, max_buffered=20_000)
     consumer.assign(0, 1)
     for i in range(0, 20_000, 500):
         consumer.give(*[raw(i + j) for j in range(500)])
