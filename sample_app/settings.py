@@ -20,7 +20,7 @@ class GeneratorSettings(BaseModel):
 class ShopSettings(BaseModel):
     """`shop`."""
 
-    model_config = ConfigDict(extra="forbid", alias_generator=lambda name: name.replace("_", "-"))
+    model_config = ConfigDict(extra="forbid")
 
     tax_rate: Decimal = Field(Decimal("0.19"), ge=0, lt=1, description="The share of the net price that is added.")
     shelf_size: int = Field(1000, ge=1, description="Pieces of each item on the shelf at the start.")

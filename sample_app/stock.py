@@ -1,6 +1,7 @@
 """A plain `def` handler that takes orders in batches, in a thread, and in a consumer group of its own."""
 
 from collections import Counter
+from threading import Lock
 
 from kafkaboot import component, event_handler, publisher
 from sample_app.events import OrderPlaced, StockLow
@@ -24,15 +25,16 @@ class Shelf:
     def __init__(self, settings: ShopSettings, alarm: Alarm) -> None:
         self._size, self._low, self._alarm = settings.shelf_size, settings.low_stock, alarm
         self._pieces: dict[str, int] = {}
+        self._lock = Lock()
 
     def take(self, item: str, quantity: int) -> None:
         """Take pieces from the shelf; announce when few are left, and have the shelf filled again."""
-        before = self._pieces.get(item, self._size)
-        left = before - quantity
-        if left < self._low:
+        with self._lock:  # batches of several partitions are handled at the same time, each in a thread
+            left = self._pieces.get(item, self._size) - quantity
+            low = left < self._low
+            self._pieces[item] = self._size if low else left
+        if low:
             self._alarm.low(item, max(0, left))
-            left = self._size
-        self._pieces[item] = left
 
 
 @event_handler("orders", group="stock", batch=200)

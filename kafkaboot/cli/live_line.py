@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 import time
@@ -96,8 +97,8 @@ class LiveLine:
 
     def _draw(self) -> None:
         out = self._streams["stdout"]
-        width = max(20, _columns() - 1)
-        out.write(f"\r{click.style(self._text[:width], dim=True)}\x1b[K")
+        text = self._text[: max(20, _columns() - 1)]
+        out.write(f"\r{text if os.environ.get('NO_COLOR') else click.style(text, dim=True)}\x1b[K")
         out.flush()
 
     @staticmethod

@@ -161,3 +161,15 @@ def test_every_profile_of_the_sample_can_be_used(desk):
         )
         assert done.returncode == 0, f"{profile}: {done.stderr}"
         assert "hunter2" not in done.stdout + done.stderr
+
+
+async def test_a_handler_of_the_sample_is_a_plain_function(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+    from sample_app.billing import bill
+    from sample_app.events import Line, OrderPlaced
+    from sample_app.settings import ShopSettings
+    from sample_app.tax import Tax
+
+    placed = OrderPlaced(order_id="o-1", customer="c-1", lines=[Line(item="eggs", quantity=3, price=Decimal("0.35"))])
+    invoice = await bill(placed, Tax(ShopSettings(tax_rate=Decimal("0.19"))))
+    assert (invoice.net, invoice.tax, invoice.amount) == (Decimal("1.05"), Decimal("0.20"), Decimal("1.25"))
