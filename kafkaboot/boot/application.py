@@ -9,7 +9,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from kafkaboot.boot import analysis
+from kafkaboot.boot import analysis, heap
 from kafkaboot.boot.blueprint import Launch, draw, read
 from kafkaboot.boot.facts import HandlerTally, Narrator, Ready, Stopped, Wired
 from kafkaboot.boot.lifecycle import Lifecycle
@@ -129,6 +129,8 @@ class Application:
             await self._lifecycle.stop()
             raise
         self.groups = started.groups
+        if settings.tune_gc:
+            heap.settle()
         ready = Ready(started.broker, started.created_topics, perf_counter() - self._began)
         self.narrator.ready(ready)
         return ready

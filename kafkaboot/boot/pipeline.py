@@ -301,6 +301,7 @@ def route(handler: Handler, owner: Any, filled: Mapping[str, Any], producer: Any
         start=spec.start,
         is_async=is_async,
         call=calls.single() if handler.batch is None else None,
+        plain=calls.plain() if handler.batch is None else None,
         batch_call=calls.batch() if handler.batch is not None else None,
         batch=handler.batch or DEFAULT_BATCH,
         forwarding=_forwarding(handler, producer),

@@ -23,6 +23,9 @@ class ApplicationSettings(_Section):
     )
     packages: list[str] = Field([], description="What is scanned for handlers, components, events and settings.")
     start_timeout: Duration = Field(60.0, gt=0, description="How long one component may take to start.")
+    tune_gc: bool = Field(
+        True, description="Put what is built at start aside from garbage collection, and look for garbage less often."
+    )
     stop_timeout: Duration = Field(10.0, gt=0, description="How long one component may take to stop.")
 
 

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kafkaboot.errors import KafkabootError
-from kafkaboot.message import place
+from kafkaboot.message import explain, place
 
 if TYPE_CHECKING:
     import asyncio
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kafkaboot.consumer.lanes import Lane, Lanes
     from kafkaboot.consumer.offsets import Assignment, Chunk
     from kafkaboot.consumer.route import Route
+    from kafkaboot.message import RawRecord
 
 log = logging.getLogger("kafkaboot.consumer")
 
@@ -74,6 +75,17 @@ class Crew(ABC):
         else:
             run.assignment.refused.append(len(run.records))
             self._group.undelivered(run.assignment, error)
+
+    def _understood(self, record: RawRecord, error: BaseException) -> BaseException:
+        """The error in words where it was the decoder's: the same bytes fail again, a handler's own error does not."""
+        plain = self.route.plain
+        if plain is None or isinstance(error, KafkabootError):
+            return error
+        try:
+            plain.decode(record.value())
+        except Exception as again:
+            return explain(again, plain.annotation, record.value())
+        return error
 
     def _explain(self, lane: Lane, error: BaseException, delay: float) -> None:
         """Say what happened, once, off the success path; it is tried again in `delay` seconds."""

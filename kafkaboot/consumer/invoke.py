@@ -13,6 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from kafkaboot.consumer.batches import NotBegun
+from kafkaboot.consumer.route import Plain
 from kafkaboot.declare import NOTHING, Kind
 from kafkaboot.errors import BatchFailed, UndecodableError
 from kafkaboot.message import Context, Record, decoder, explain, place
@@ -71,9 +72,8 @@ class Calls:
         Raises:
             DeclarationError: The payload's annotation cannot be decoded into.
         """
-        payload = self._signature.payload
-        first = self._signature.parameters[0] if self._signature.parameters else None
-        if len(self._open) == 1 and payload is not None and payload is first and not payload.keyword_only:
+        payload = self._payload_alone()
+        if payload is not None:
             call = _payload_only(self._function, payload)
         else:
             call = _by_getters(self._function, [(p.name, self._getter(p)) for p in self._open])
@@ -82,6 +82,18 @@ class Calls:
         if self._accepts is not None:
             call = self._filtered(call, self._accepts)
         return call
+
+    def plain(self) -> Plain | None:
+        """The shorter way, for handlers that take their payload and components only."""
+        payload = self._payload_alone()
+        if payload is None or self._accepts is not None or (self._is_async and self._timeout is not None):
+            return None
+        return Plain(self._function, decoder(payload.annotation), payload.annotation)
+
+    def _payload_alone(self) -> Parameter | None:
+        payload = self._signature.payload
+        alone = len(self._open) == 1 and payload is self._signature.parameters[0]
+        return payload if alone and payload is not None and not payload.keyword_only else None
 
     def batch(self) -> BatchCall:
         """The call for lists of records.

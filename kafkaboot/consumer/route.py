@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,6 +29,17 @@ class BatchCall(Protocol):
 
     def __call__(self, raws: Sequence[RawRecord], attempt: int = 1) -> Any:
         """`attempt` counts for the first record."""
+
+
+class Plain(NamedTuple):
+    """A handler that takes its payload and nothing else of the record: the crew calls it without a frame between.
+
+    A failure of `decode` is told from one of `function` afterwards, by decoding once more.
+    """
+
+    function: Callable[[Any], Any]
+    decode: Callable[[bytes | None], Any]
+    annotation: Any
 
 
 class Forwarding(Protocol):
@@ -71,6 +82,7 @@ class Route:
         type: The event name it takes, or `None` for every type that no other handler of the topic takes.
         call: For single records; `None` for a batch handler.
         batch_call: For a batch handler; `None` otherwise.
+        plain: The shorter way to the same as `call`, where there is one.
         batch: The largest batch, in records.
         is_async: Whether the calls answer coroutines.
         stuck_after: Seconds in one call after which a handler is reported as stuck.
@@ -87,6 +99,7 @@ class Route:
     is_async: bool = True
     call: Call | None = None
     batch_call: BatchCall | None = None
+    plain: Plain | None = None
     batch: int = 500
     forwarding: Forwarding | None = None
     stuck_after: float | None = None

@@ -99,6 +99,8 @@ class ThreadCrew(Crew):
         chunk, todo = lane.pieces[0]
         records, done, assignment = chunk.records, chunk.done, chunk.assignment
         call, forwarding = self.route.call, self.route.forwarding
+        plain: Any = self.route.plain or (None, None, None)
+        function, decode, _ = plain
         assert call is not None
         i = todo[0]
         try:
@@ -107,14 +109,14 @@ class ThreadCrew(Crew):
                     self._head_done(lane, todo.index(i))
                     return False
                 lane.at = i
-                result = call(records[i])
+                result = function(decode(records[i].value())) if decode else call(records[i])
                 if forwarding is None or result is None:
                     done[i] = 1
                 else:
                     self._forward(result, partial(self._acked, chunk, i))
         except Exception as error:
             self._head_done(lane, todo.index(i))
-            self._wait(lane, error)
+            self._wait(lane, self._understood(records[i], error))
             return False
         with self._lock:
             return lane.lanes.piece_done(lane)
