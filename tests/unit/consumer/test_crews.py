@@ -54,9 +54,13 @@ async def test_by_partition_different_keys_do_not_overlap(kind, raw, handler_of,
     scene = scene_of(route_of(handler, ordering="partition"))
     scene.give(raw(0, b"a1", b"a"), raw(1, b"b1", b"b"))
     await eventually_async(lambda: handler.running == [b"a1"])
+    for i in range(2, 6):
+        scene.give(raw(i, b"later %d" % i, b"c"))
+        await asyncio.sleep(0)
     handler.held.clear()
     await eventually_async(lambda: settled(scene))
     assert handler.most == 1
+    assert handler.calls[2:] == [(b"later %d" % i, 1) for i in range(2, 6)]
 
 
 @both
