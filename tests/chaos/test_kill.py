@@ -7,7 +7,7 @@ import pytest
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
 
 LONG = bool(os.environ.get("KB_CHAOS"))
-KILLS = 30 if LONG else 4
+KILLS = 30 if LONG else 3
 SEEDS = (1, 2, 3) if LONG else (1,)
 SESSION = 2.0
 

@@ -10,7 +10,7 @@ from kafkaboot.testing import eventually
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
 
 LONG = bool(os.environ.get("KB_CHAOS"))
-SECONDS = 60 if LONG else 8
+SECONDS = 60 if LONG else 6
 
 
 @pytest.mark.parametrize("ordering", ["partition", "key"])
@@ -20,23 +20,26 @@ def test_members_that_join_and_leave_lose_nothing_and_repeat_nothing(chaos_run, 
         chaos.until_handling(chaos.start(2), 0)
         run.load.start(600)
         chaos.until_handling(chaos.alive, 20)
-        codes, begin, changes = [], run.generation(), 0
+        begin, changes = run.generation(), 0
         until = time.monotonic() + SECONDS
         while time.monotonic() < until:
             pause = time.monotonic() + chaos.random.uniform(0, 0.5)
             if len(chaos.alive) < 3 or (len(chaos.alive) < 4 and chaos.random.random() < 0.5):
                 chaos.start()
             else:
-                codes.append(chaos.terminate(chaos.pick()))
+                chaos.terminate(chaos.pick())
             changes += 1
             eventually(lambda pause=pause: time.monotonic() >= pause, 1)
         run.settle(deadline=10 + SECONDS)
-        codes += chaos.terminate_all()
+        chaos.terminate_all()
         assert run.generation() - begin >= changes // 3
         report = run.judge(ordering=ordering)
         report.demand(records=SECONDS * 300, faults=changes // 3)
         assert report.repeated == 0
-        assert set(codes) == {0}
+        begun = [worker for worker in chaos.workers if "ready in" in worker.output()]
+        assert {worker.exit_code for worker in begun} == {0}
+        assert len(begun) >= changes // 4
+        assert max(report.recoveries) < 5, report  # a member that leaves unseen would cost its session of ten seconds
 
 
 def behind_a_slow_key(run, handled=300):

@@ -11,7 +11,7 @@ from kafkaboot.testing import eventually, history
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
 
 LONG = bool(os.environ.get("KB_CHAOS"))
-STOPS = 20 if LONG else 3
+STOPS = 20 if LONG else 2
 
 
 def stop_one_after_another(run, stops, rate=800):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, TopicPartition
@@ -23,6 +24,8 @@ log = logging.getLogger("kafkaboot.client")
 
 WAIT = 10.0
 """Seconds that a commit which is waited for may take."""
+FIRST_ANSWER = 1.0
+"""Seconds that closing waits for the coordinator's first answer to a member that has just begun to join."""
 
 
 class ConfluentConsumer:
@@ -39,6 +42,8 @@ class ConfluentConsumer:
         self._listener: RebalanceListener | None = None
         self._assigned: list[TP] = []
         self._called_back = False
+        # A static member stays in the group when it closes, and KIP-848's heartbeat leaves at any time.
+        self._says_goodbye = protocol == "classic" and not config.get("group.instance.id")
         self._answers: list[Callable[[ClientError | None], None]] = []
         self._errors: list[ClientError] = []
         self._fatal: ClientError | None = None
@@ -141,11 +146,14 @@ class ConfluentConsumer:
         The listener is told here, since librdkafka would tell it on the thread that is left behind.
         """
         listener, self._listener = self._listener, None
+        until = time.monotonic() + timeout
         try:
             if listener is not None and self._assigned:
                 listener.revoked(list(self._assigned))
+            if listener is not None and self._says_goodbye:
+                self._leave(time.monotonic() + timeout / 2)
         finally:
-            _within(timeout, self._consumer.close)
+            _within(max(0.0, until - time.monotonic()), self._consumer.close)
 
     # --- callbacks, on the polling thread
 
@@ -197,6 +205,24 @@ class ConfluentConsumer:
             self._errors.append(client_error(error))
 
     # --- inside
+
+    def _leave(self, until: float) -> None:
+        """Leave the group before the client is closed.
+
+        When a rebalance is under way and nothing is assigned, librdkafka's own `close` goes without a word to the
+        broker, and the whole group stands still until that member's session has run out. Unsubscribed, the client
+        waits for the rebalance, leaves, and forgets its member id. Before it has one, the broker may have given it out
+        already and wait for it: then it is waited for, shortly.
+        """
+        known = min(until, time.monotonic() + FIRST_ANSWER)
+        try:
+            while not self._consumer.memberid() and time.monotonic() < known:
+                self._consumer.poll(0.02)
+            self._consumer.unsubscribe()
+            while self._consumer.memberid() and time.monotonic() < until:
+                self._consumer.poll(0.02)
+        except KafkaException as error:
+            log.warning("leaving the group: %s", client_error(error))
 
     def _sort_out(self, messages: list[Any]) -> None:
         for message in messages:
