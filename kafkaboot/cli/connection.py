@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kafkaboot.boot.application import Application
     from kafkaboot.boot.blueprint import Blueprint
     from kafkaboot.cli.options import Choice
-    from kafkaboot.client.confluent.factory import ConfluentClients
+    from kafkaboot.config import Configuration
 
 TIMEOUT = 5.0
 """Seconds that one question to the cluster may take."""
@@ -33,7 +33,7 @@ class Connection:
 
     application: Application
     blueprint: Blueprint | None
-    clients: ConfluentClients
+    clients: Any
     trouble: KafkabootError | None = None
 
 
@@ -44,7 +44,6 @@ def connect(choice: Choice) -> Connection:
         BrokerUnreachableError: A broker of the desk is configured, and none runs for this folder.
         ConfigurationError: The settings of the connection cannot be used.
     """
-    from kafkaboot.client.confluent.factory import ConfluentClients
     from kafkaboot.client.settings import KafkaSettings
 
     application, running = found(choice)
@@ -65,10 +64,17 @@ def connect(choice: Choice) -> Connection:
             where=str(RunFile(application.launch.directory).path),
             todo="start `kafkaboot run` or `kafkaboot broker` in another terminal, in the same folder",
         )
-    name = blueprint.application.name if blueprint is not None else None
-    address = running.address if running is not None else None
-    clients = ConfluentClients(settings, bootstrap_servers=address, client_id=name or "kafkaboot-cli")
-    return Connection(application, blueprint, clients, trouble)
+    return Connection(application, blueprint, clients_of(configuration, blueprint, running), trouble)
+
+
+def clients_of(configuration: Configuration, blueprint: Blueprint | None, running: Running | None) -> Any:
+    """The clients that the application itself would use, of the broker that runs where one is meant."""
+    from kafkaboot.boot.settings import ApplicationSettings
+    from kafkaboot.boot.wiring.kafka import clients
+    from kafkaboot.client.settings import KafkaSettings
+
+    application = blueprint.application if blueprint is not None else ApplicationSettings(name="kafkaboot-cli")
+    return clients(configuration.bind("kafkaboot.kafka", KafkaSettings), application, configuration, running)
 
 
 def found(choice: Choice) -> tuple[Application, Running | None]:

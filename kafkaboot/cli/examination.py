@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from kafkaboot.boot.analysis import DRAINED, FAILED, UNREACHABLE, analyze
-from kafkaboot.cli.connection import TIMEOUT, found, hush
+from kafkaboot.cli.connection import TIMEOUT, clients_of, found, hush
 from kafkaboot.errors import BrokerUnreachableError, ClientError, KafkabootError
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from kafkaboot.cli.options import Choice
     from kafkaboot.cli.run_file import Running
     from kafkaboot.client import AdminPort, TopicInfo
-    from kafkaboot.client.confluent.factory import ConfluentClients
 
 Verdict = Literal["ok", "warn", "fail"]
 
@@ -86,13 +85,12 @@ def _failed(subject: str, error: KafkabootError) -> Finding:
 
 
 def _connection(blueprint: Blueprint, running: Running | None) -> Iterator[Finding]:
-    from kafkaboot.client.confluent.factory import ConfluentClients
     from kafkaboot.client.settings import KafkaSettings
 
     settings = blueprint.configuration.bind("kafkaboot.kafka", KafkaSettings)
     try:
         warning = settings.transport_warning({"prod", *blueprint.configuration.profiles})
-        clients = ConfluentClients(settings, bootstrap_servers=running.address if running is not None else None)
+        clients = clients_of(blueprint.configuration, blueprint, running)
         clients.validate()
     except KafkabootError as error:
         yield _failed("connection", error)
@@ -118,7 +116,7 @@ def _desk(kind: str) -> Finding:
     return Finding("broker", "ok", f"{kind}: started with the application")
 
 
-def _cluster(blueprint: Blueprint, clients: ConfluentClients, *, creates: bool) -> Iterator[Finding]:
+def _cluster(blueprint: Blueprint, clients: Any, *, creates: bool) -> Iterator[Finding]:
     admin = clients.admin()
     try:
         try:

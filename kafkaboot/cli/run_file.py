@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Running:
     """A broker of the desk that runs now.
 
@@ -30,6 +30,15 @@ class Running:
     address: str
     command: Literal["run", "broker"]
     profiles: tuple[str, ...] = ()
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """The address, as boot asks a broker of the desk for it."""
+        return self.address
+
+    def describe(self) -> str:
+        """One line."""
+        return str(self)
 
     def __str__(self) -> str:
         return f"{self.kind} at {self.address}, of `kafkaboot {self.command}` (process {self.pid})"
