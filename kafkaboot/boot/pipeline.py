@@ -161,6 +161,12 @@ class Preparation:
         retry, retry_name = self._policy(spec)
         batch = None
         if signature.batch:
+            if spec.ordering == "unordered":
+                raise DeclarationError(
+                    f"handler {spec.id} takes batches and is unordered: each batch would hold one record",
+                    where=spec.where,
+                    todo='take ordering="partition", or single records',
+                )
             batch = DEFAULT_BATCH if spec.batch in {None, True} else int(spec.batch or 0)
         return Handler(
             spec,

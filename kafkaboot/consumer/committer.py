@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from kafkaboot.errors import ClientError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from kafkaboot.client import TP, Committed, ConsumerPort
     from kafkaboot.clock import Clock
     from kafkaboot.consumer.holding import Holding
+    from kafkaboot.consumer.offsets import Assignment
     from kafkaboot.hooks import OnCommit
 
 log = logging.getLogger("kafkaboot.consumer")
@@ -21,6 +22,7 @@ TRIES = 3
 """How often a last commit is tried when its failure may pass."""
 REBALANCING = frozenset({"ILLEGAL_GENERATION", "REBALANCE_IN_PROGRESS", "STALE_MEMBER_EPOCH"})
 """The group has moved on and this member has not heard of it yet: it hears of it by polling."""
+TOO_LONG = "OFFSET_METADATA_TOO_LARGE"
 ANSWER = 30.0
 """Seconds after which an unanswered commit is given up and the next one made."""
 
@@ -57,6 +59,8 @@ class Committer:
                 self._said = ""
                 for tp, committed in sent.items():
                     owners[tp].committed = committed
+            elif error.code == TOO_LONG:
+                self._leave_maps_out(owners.values())
             elif error.code != self._said:
                 self._said = error.code
                 log.warning(
@@ -91,6 +95,9 @@ class Committer:
                 self._tell(sent, error)
                 if error.code in REBALANCING and catch_up():
                     continue
+                if error.code == TOO_LONG:
+                    self._leave_maps_out([holdings[tp].assignment for tp in sent])
+                    continue
                 if attempt == TRIES or not error.retriable:
                     log.warning(
                         "group %s: the last commit failed: %s; what was handled since the one before is repeated",
@@ -104,6 +111,16 @@ class Committer:
                     holdings[tp].assignment.committed = committed
                 self._tell(sent, None)
                 return
+
+    def _leave_maps_out(self, assignments: Iterable[Assignment]) -> None:
+        """The broker takes less metadata than Kafka's default: commit the offsets alone, as it will never take more."""
+        for assignment in assignments:
+            assignment.writes_map = False
+        log.warning(
+            "group %s: the broker refuses the map of records done beyond the offset, so it is left out; a restart "
+            "repeats more; to do: raise offset.metadata.max.bytes on the broker to 4096 or more",
+            self._group,
+        )
 
     def _tell(self, sent: Mapping[TP, Committed], error: ClientError | None) -> None:
         if error is None:

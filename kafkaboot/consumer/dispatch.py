@@ -26,7 +26,7 @@ class Dispatch:
     another application: it is settled, counted in `unclaimed`, and said once.
 
     Raises:
-        DeclarationError: Two handlers of the group claim the same type of one topic.
+        DeclarationError: Two handlers of the group claim the same type of one topic, or begin at different ends.
     """
 
     def __init__(self, group: str, routes: Sequence[Route]) -> None:
@@ -35,6 +35,7 @@ class Dispatch:
         self.unclaimed = 0
         self._patterns = [(re.compile(r.pattern), r) for r in routes if r.pattern is not None]
         self._said: set[tuple[str, str]] = set()
+        self._check_start()
         self._by_topic: dict[str, list[Route]] = {}
         for topic in sorted({topic for route in routes for topic in route.topics}):
             self.routes_of(topic)
@@ -108,6 +109,18 @@ class Dispatch:
             ", ".join(f"{route.type or 'any type'} ({route.id})" for route in routes),
             ascii(kind[:80]),
         )
+
+    def _check_start(self) -> None:
+        """A group has one client, which begins every topic in one way."""
+        first, *others = self.routes
+        for other in others:
+            if other.start != first.start:
+                raise DeclarationError(
+                    f"handlers of group {self.group!r} begin at different ends: {first.id} at {first.start!r} "
+                    f"({first.where}), {other.id} at {other.start!r} ({other.where})",
+                    where=other.where,
+                    todo="give one of them its own group (group=...), or both the same start",
+                )
 
     def _check(self, topic: str, routes: list[Route]) -> None:
         seen: dict[str | None, Route] = {}

@@ -150,8 +150,7 @@ class ConsumerGroup:
                 loop.call_soon_threadsafe(_answer, ended, drained)
 
     def _overrides(self) -> Mapping[str, object]:
-        start = {route.start for route in self.routes}
-        return self.settings.client_properties("earliest" if "earliest" in start else "latest")
+        return self.settings.client_properties(self.routes[0].start)
 
     # --- records to the crews, on the poller's thread
 

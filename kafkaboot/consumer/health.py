@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 class GroupHealth:
     """A group's indicator.
 
-    DOWN (restarting would help): the subscription died, the poller has not polled for `poll-stalled-after`, or a
-    handler is at work on one record beyond its limit. OUT_OF_SERVICE (not ready): not joined, draining, or no broker
-    answers. Lag and failing records are details: restarting helps neither.
+    DOWN: the subscription died or is refused for good, the poller has not polled for `poll-stalled-after`, or a handler
+    is at work on one record beyond its limit. OUT_OF_SERVICE (not ready): not joined, draining, or no broker answers.
+    Lag and failing records are details: restarting helps neither.
     """
 
     def __init__(self, group: ConsumerGroup) -> None:
@@ -47,8 +47,10 @@ class GroupHealth:
             return Health(Status.DOWN, details | {"why": "a handler does not come back", "stuck": stuck})
         if poller.stopping:
             return Health(Status.OUT_OF_SERVICE, details | {"why": "draining"})
-        if not poller.joined:
-            return Health(Status.OUT_OF_SERVICE, details | {"why": "not joined yet"})
+        if poller.trouble is not None and not poller.trouble.retriable:
+            return Health(Status.DOWN, details | {"why": "the subscription is refused"})
         if isinstance(poller.trouble, BrokerUnreachableError):
             return Health(Status.OUT_OF_SERVICE, details | {"why": "no broker answers"})
+        if not poller.joined:
+            return Health(Status.OUT_OF_SERVICE, details | {"why": "not joined yet"})
         return Health(Status.UP, details)

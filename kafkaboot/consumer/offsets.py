@@ -41,6 +41,7 @@ class Assignment:
             one when all are. `None` until something was delivered.
         committed: What the broker has acknowledged, offset and metadata.
         in_order: Whether records are settled in order, so that none is ever done beyond the position.
+        writes_map: Whether the map of records done beyond the position goes into the commit.
         may_replay: Whether what is settled may be handled again, so that its records are kept.
         refused: Records whose outputs were not delivered, a number for each report; any thread appends to it.
     """
@@ -60,6 +61,7 @@ class Assignment:
         self.live = True
         self.in_order = in_order
         self.may_replay = may_replay
+        self.writes_map = True
         self.position: int | None = None
         self.committed = committed
         self.chunks: deque[Chunk] = deque()
@@ -113,7 +115,7 @@ class Assignment:
             return None
         if not self.in_order and not self.may_replay:
             self._condense()
-        metadata = "" if self.in_order else done_map.encode(position, self._beyond())
+        metadata = "" if self.in_order or not self.writes_map else done_map.encode(position, self._beyond())
         answer = Committed(position, metadata)
         return None if answer == self.committed else answer
 

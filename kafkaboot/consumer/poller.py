@@ -163,8 +163,8 @@ class Poller:
     def _take_run(self, tp: TP, records: list[RawRecord], work: Work) -> None:
         holding = self.holdings.get(tp)
         if holding is None or not holding.assignment.live:
-            # Not ours any more, or waiting to be handled again from memory: never buffered twice, never lost,
-            # since its offset is not committed and `_replay` reads on from the last record taken.
+            # Given back, or paused to be handled again from memory. A paused partition gives out nothing, and goes on
+            # behind the last record that was polled; what slips through is not settled, so it comes again.
             return
         chunk, todo = holding.assignment.take(records)
         if not todo:

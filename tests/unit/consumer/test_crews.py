@@ -1,5 +1,4 @@
 import asyncio
-import itertools
 import logging
 import threading
 
@@ -324,7 +323,7 @@ async def test_handlers_that_never_wait_leave_the_loop_to_others(mine, ordering,
     scene.crew.hand(lanes, chunk, mine)
     await eventually_async(lambda: scene.holding.buffered() == 0)
     ticking.cancel()
-    assert max(after - before for before, after in itertools.pairwise(turns)) < 0.3
+    assert len(turns) >= 4, "0.4 s of work without a pause would leave the loop to nobody"
 
 
 async def test_threads_are_not_made_without_need(raw, handler_of, route_of, scene_of):

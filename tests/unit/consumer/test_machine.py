@@ -6,8 +6,7 @@ Each mutant breaks one rule of the engine; the machine must notice.
 import logging
 from unittest import mock
 
-import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
