@@ -75,7 +75,8 @@ class LoopCrew(Crew):
         """One worker: lane by lane, record by record, until nothing is ready."""
         me = next(self._workers)
         ready, at, again = self._ready, self._at, self._handle_batch if self.route.batch_call else self._again
-        call, forwarding, gate = self.route.call, self.route.forwarding, self._gate
+        call, gate = self.route.call, self._gate
+        forward = self.route.forwarding.forward if self.route.forwarding else None
         plain: Any = self.route.plain or (None, None, None)
         function, decode, _ = plain
         lanes: Lanes | None = None
@@ -108,10 +109,14 @@ class LoopCrew(Crew):
                         lane.at = i
                         # The short way is written out: a function between would cost as much as all the rest here.
                         result = await (function(decode(records[i].value())) if decode else call(records[i]))
-                        if forwarding is None or result is None:
+                        if forward is None or result is None:
                             done[i] = 1
                         else:
-                            await self._forward(result, partial(self._acked, chunk, i))
+                            delivered = partial(self._acked, chunk, i)
+                            try:
+                                forward(result, delivered)
+                            except BufferError:
+                                await self._forward(result, delivered)
                         if not i % 31 and monotonic() > until:
                             await asyncio.sleep(0)
                             until = monotonic() + SLICE

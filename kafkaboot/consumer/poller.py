@@ -150,9 +150,12 @@ class Poller:
         self._pressure.took(records)
         work: Work = []
         if self._one_topic:
-            topic = records[0].topic()
-            for partition, run in groupby(records, _partition):
-                self._take_run(TP(topic, partition), list(run), work)
+            topic, partitions = records[0].topic(), list(map(_partition, records))
+            if partitions.count(partitions[0]) == len(partitions):  # a backlog comes partition by partition
+                self._take_run(TP(topic, partitions[0]), records, work)
+            else:
+                for partition, run in groupby(records, _partition):
+                    self._take_run(TP(topic, partition), list(run), work)
         else:
             for topic, of_topic in groupby(records, _topic):
                 for partition, run in groupby(of_topic, _partition):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from operator import methodcaller
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, TopicPartition
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("kafkaboot.client")
 
+_error = methodcaller("error")
 WAIT = 10.0
 """Seconds that a commit which is waited for may take."""
 FIRST_ANSWER = 1.0
@@ -80,8 +82,9 @@ class ConfluentConsumer:
                 messages.insert(0, first)
         if self._fatal is not None:
             raise self._fatal
-        records = [message for message in messages if message.error() is None]
-        if len(records) < len(messages):
+        records: list[RawRecord] = messages
+        if any(map(_error, messages)):
+            records = [message for message in messages if message.error() is None]
             self._sort_out(messages)
             if not records and self._errors:
                 raise self._errors.pop(0)
