@@ -61,7 +61,7 @@ class Committer:
                     owners[tp].committed = committed
             elif error.code == TOO_LONG:
                 self._leave_maps_out(owners.values())
-            elif error.code != self._said:
+            elif error.code != self._said and error.code not in REBALANCING:
                 self._said = error.code
                 log.warning(
                     "group %s: a commit failed: %s; nothing is lost: it is made again in %.1f s",
