@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+REFUSED = 3.0
+"""Seconds after which a cluster whose every address refuses is unreachable."""
 _CAUSES_KEPT = 20
 _LOOK = 0.02
 _AWAY = frozenset({"_TRANSPORT", "_TIMED_OUT", "_ALL_BROKERS_DOWN", "REQUEST_TIMED_OUT"})
@@ -45,12 +47,21 @@ class ConfluentAdmin:
         self._client: AdminClient | None = AdminClient(heard)
 
     def topics(self, timeout: float) -> dict[str, TopicInfo]:
-        """All topics by name, internal ones too."""
+        """All topics by name, internal ones too.
+
+        A broker that takes its time gets all of it; that every address refuses is known after `REFUSED` seconds.
+        """
         self._causes.clear()
+        shortly = min(REFUSED, timeout)
         try:
-            found = self._open().list_topics(timeout=timeout)
+            found = self._open().list_topics(timeout=shortly)
         except KafkaException as error:
-            raise self._explained(error, "the list of topics") from error
+            if timeout <= shortly or self._refused():
+                raise self._explained(error, "the list of topics") from error
+            try:
+                found = self._open().list_topics(timeout=timeout - shortly)
+            except KafkaException as later:
+                raise self._explained(later, "the list of topics") from later
         return {
             name: TopicInfo(name, len(topic.partitions), topic.error.name() if topic.error else "")
             for name, topic in found.topics.items()
@@ -149,6 +160,10 @@ class ConfluentAdmin:
             raise BrokerUnreachableError(
                 f"no answer to {what} in time", code="_TIMED_OUT", retriable=True, where=self._servers
             ) from error
+
+    def _refused(self) -> bool:
+        self._open().poll(0)  # delivers what was reported meanwhile
+        return any(cause.name() == "_ALL_BROKERS_DOWN" for cause in self._causes)
 
     def _explained(self, error: KafkaException, what: str) -> ClientError:
         """The error, with the cause that was reported beside it when no broker answered."""
