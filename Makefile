@@ -2,17 +2,18 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+STARTERS := $(wildcard starters/*/pyproject.toml)
 
 .DEFAULT_GOAL := run
 .PHONY: setup run test lint bench chaos soak clean
 
 setup: $(VENV)/.ready
 
-$(VENV)/.ready: pyproject.toml $(wildcard starters/*/pyproject.toml)
+$(VENV)/.ready: pyproject.toml $(STARTERS)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "kafkaboot needs Python >= 3.11, this is " + sys.version.split()[0])'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --editable . --group dev
+	$(BIN)/python -m pip install --quiet --editable . $(patsubst %/pyproject.toml,--editable %,$(STARTERS)) --group dev
 	touch $@
 
 run: setup          ## the sample application on a broker of its own: orders flow until Ctrl-C
