@@ -59,6 +59,7 @@ class Ledger:
         by_key, by_partition: What was promised of the order.
         forwarding: Whether a record is settled by its output, not by its handler's return.
         outputs: The records whose outputs were written.
+        reported: Those of them whose process has heard of it.
         standing: The records that can be read, with their keys.
         count: Executions so far.
         breaches: What was found. The engine would take an exception for a handler's own.
@@ -69,6 +70,7 @@ class Ledger:
     forwarding: bool
     standing: dict[Place, bytes | None] = field(default_factory=dict)
     outputs: set[Place] = field(default_factory=set)
+    reported: set[Place] = field(default_factory=set)
     executions: dict[Place, list[Execution]] = field(default_factory=lambda: defaultdict(list))
     count: int = 0
     breaches: list[str] = field(default_factory=list)
@@ -79,6 +81,7 @@ class Ledger:
     _committed: dict[int, Committed] = field(default_factory=dict)
     _maps: dict[int, list[range]] = field(default_factory=dict)
     _refused: set[int] = field(default_factory=set)
+    _damaged: set[int] = field(default_factory=set)
     _final: set[Place] = field(default_factory=set)
     _number: int = 0
 
@@ -143,9 +146,11 @@ class Ledger:
                     execution.place
                     for executions in self.executions.values()
                     for execution in executions
-                    if execution.stay == stay and execution.outcome == "ended" and self.settled(execution.place)
+                    if execution.stay == stay and execution.outcome == "ended"
+                    and (not self.forwarding or execution.place in self.reported)
                     and execution.place.partition == partition
                     and not execution.abandoned
+                    and (partition not in self._damaged or execution.place.offset < self._offset(partition))
                 }  # fmt: skip
 
     def lost(self, process: str, partitions: Iterable[int]) -> None:
@@ -180,12 +185,13 @@ class Ledger:
                     not _in(covered, place.offset), f"I5: the map says that {place} is done, and it is not settled"
                 )
         self._committed[tp.partition], self._maps[tp.partition] = committed, covered
+        self._damaged.discard(tp.partition)
 
     def tampered(self, partition: int) -> None:
         """What stands beside the committed offset was damaged: nothing beyond the offset is known."""
         self._maps[partition] = []
-        committed = self._committed[partition].offset or 0
-        self._final = {p for p in self._final if p.partition != partition or p.offset < committed}
+        self._damaged.add(partition)
+        self._final = {p for p in self._final if p.partition != partition or p.offset < self._offset(partition)}
 
     # --- what is known
 
@@ -201,8 +207,7 @@ class Ledger:
 
     def behind(self) -> list[Place]:
         """Records that the committed offsets have not passed."""
-        ends = {partition: committed.offset or 0 for partition, committed in self._committed.items()}
-        return [place for place in sorted(self.standing) if place.offset >= ends.get(place.partition, 0)]
+        return [place for place in sorted(self.standing) if place.offset >= self._offset(place.partition)]
 
     # --- judgement
 
@@ -249,6 +254,10 @@ class Ledger:
             if self._unit(other.place, self.standing.get(other.place)) == unit and other.process == new.process:
                 self._demand(other.abandoned or other.call == new.call, f"I4: {new} began while {other} was at work")
         self._begun[unit] = new.place.offset
+
+    def _offset(self, partition: int) -> int:
+        committed = self._committed.get(partition)
+        return (committed.offset or 0) if committed else 0
 
     def _unit(self, place: Place, key: bytes | None) -> tuple[int, bytes | None]:
         return place.partition, key if self.by_key else None

@@ -146,6 +146,8 @@ class Process:
         def reported(error: object | None, record: RawRecord) -> None:
             if error is not None:
                 self.world.ledger.refused(result[0])
+            else:
+                self.world.ledger.reported.update(result)
             delivered(error, record)
 
         self._producer.produce(self.world.outputs, b"", None, None, 0, reported)

@@ -4,14 +4,18 @@ Each mutant breaks one rule of the engine; the machine must notice.
 """
 
 import logging
+import re
 from unittest import mock
 
-from hypothesis import HealthCheck, settings
+import pytest
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from kafkaboot.client import TP
-from kafkaboot.consumer import loop_crew
+from kafkaboot.client import TP, Committed
+from kafkaboot.consumer import done_map, loop_crew
+from kafkaboot.consumer.offsets import Assignment
+from kafkaboot.consumer.poller import Poller
 from kafkaboot.testing.simulation import Plan, World
 
 KEYS = st.sampled_from([b"a", b"b", b"c", None])
@@ -160,5 +164,74 @@ COMMON = {
 }
 
 
+def run(machine, **more):
+    run_state_machine_as_test(machine, settings=settings(**COMMON | more))
+
+
 def test_machine():
-    run_state_machine_as_test(Machine, settings=settings(max_examples=150, **COMMON))
+    run(Machine, max_examples=150)
+
+
+class InOrder(Machine):
+    orderings = ("partition",)
+
+
+class ByKey(Machine):
+    orderings, forwarding, batches = ("key",), (False,), (None,)
+
+
+# --- the mutants: each breaks one rule, and the same machine must go red
+
+
+def furthest_settled(assignment):
+    """ENGINE 5 broken: the position is behind the last settled record, whatever stands before it."""
+    position = assignment.advance()
+    for chunk in assignment.chunks:
+        if (last := chunk.done.rfind(1)) >= 0:
+            position = chunk.records[last].offset() + 1
+    answer = None if position is None else Committed(position)
+    return None if answer == assignment.committed else answer
+
+
+def next_is_last_plus_one(assignment):
+    """ENGINE 6 broken: the prefix ends where an offset is not the one before and one."""
+    while assignment.chunks:
+        chunk = assignment.chunks[0]
+        for i in range(chunk.head, len(chunk.done)):
+            offset = chunk.records[i].offset()
+            if not chunk.done[i] or (assignment.position is not None and offset != assignment.position):
+                return assignment.position
+            assignment.position, chunk.head = offset + 1, i + 1
+        assignment.chunks.popleft()
+    return assignment.position
+
+
+def tracker_by_partition():
+    """ENGINE 7 broken: what was taken under an earlier assignment of the partition counts for the next one."""
+    made = Poller._assignment
+
+    def kept(poller, tp, committed, known_done):
+        trackers = poller.__dict__.setdefault("trackers", {})
+        if tp not in trackers:
+            trackers[tp] = made(poller, tp, committed, known_done)
+        trackers[tp].live = True
+        return trackers[tp]
+
+    return kept
+
+
+MUTANTS = {
+    "5: the furthest settled record is committed": (Machine, Assignment, "to_commit", furthest_settled),
+    "6: contiguity is offset arithmetic": (InOrder, Assignment, "advance", next_is_last_plus_one),
+    "7: an old assignment's completions count": (Machine, Poller, "_assignment", tracker_by_partition()),
+    "8: a map is believed without its checksum": (ByKey, done_map, "_sum", lambda position, runs: b"same"),
+    "10: a revoked partition is not waited for": (Machine, Poller, "_wait_quiet", lambda *_, **__: True),
+}
+
+
+@pytest.mark.parametrize("broken", MUTANTS)
+def test_the_machine_notices_a_broken_rule(broken):
+    machine, owner, name, mutant = MUTANTS[broken]
+    with mock.patch.object(owner, name, mutant), pytest.raises((AssertionError, BaseExceptionGroup)) as caught:
+        run(machine, max_examples=1500, derandomize=True, phases=[Phase.generate], report_multiple_bugs=False)
+    assert re.search(r"I1|I3|I4|I5|I6|never committed", str(caught.value)), caught.value
