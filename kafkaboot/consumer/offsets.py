@@ -115,7 +115,9 @@ class Assignment:
             return None
         if not self.in_order and not self.may_replay:
             self._condense()
-        metadata = "" if self.in_order or not self.writes_map else done_map.encode(position, self._beyond())
+        # Behind a refused output everything is handled again, in order: the next owner must not skip any of it.
+        mapped = self.writes_map and not self.in_order and not self.refused
+        metadata = "" if not mapped else done_map.encode(position, self._beyond())
         answer = Committed(position, metadata)
         return None if answer == self.committed else answer
 

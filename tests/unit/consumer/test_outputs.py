@@ -1,5 +1,7 @@
 import pytest
 
+from kafkaboot.client import TP, Committed
+from kafkaboot.consumer.offsets import Assignment
 from kafkaboot.testing import eventually_async
 
 both = pytest.mark.parametrize("kind", ["async", "def"])
@@ -100,3 +102,13 @@ async def test_a_batch_whose_outputs_were_not_delivered_holds_up_nobody(kind, ra
     outbox.waiting[0][1]("gone", None)
     assert scene.assignment.advance() == 0
     await eventually_async(scene.quiet)
+
+
+def test_a_commit_tells_nothing_of_what_is_done_behind_a_refused_output(raw):
+    """It is handled again, in order; a next owner that skipped it would put the refused output behind it."""
+    assignment = Assignment(TP("orders", 0), 1, in_order=False, may_replay=True)
+    chunk, _ = assignment.take([raw(offset) for offset in range(3)])
+    chunk.done[1] = 1
+    assert assignment.to_commit().metadata, "negative control: the map is written while nothing is refused"
+    assignment.refused.append(1)
+    assert assignment.to_commit() == Committed(0, "")
