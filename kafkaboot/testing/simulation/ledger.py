@@ -38,6 +38,7 @@ class Execution:
         stay: Which assignment of the partition, to which process.
         call: Which call; a batch is one.
         abandoned: Whether the process lost the partition meanwhile, or gave it back when it had waited long enough.
+        reported: Whether the process has heard that its output was delivered.
     """
 
     place: Place
@@ -46,6 +47,7 @@ class Execution:
     call: int
     outcome: Outcome = "running"
     abandoned: bool = False
+    reported: bool = False
 
     def __str__(self) -> str:
         return f"{self.place} in {self.process}"
@@ -59,7 +61,6 @@ class Ledger:
         by_key, by_partition: What was promised of the order.
         forwarding: Whether a record is settled by its output, not by its handler's return.
         outputs: The records whose outputs were written.
-        reported: Those of them whose process has heard of it.
         standing: The records that can be read, with their keys.
         count: Executions so far.
         breaches: What was found. The engine would take an exception for a handler's own.
@@ -70,7 +71,6 @@ class Ledger:
     forwarding: bool
     standing: dict[Place, bytes | None] = field(default_factory=dict)
     outputs: set[Place] = field(default_factory=set)
-    reported: set[Place] = field(default_factory=set)
     executions: dict[Place, list[Execution]] = field(default_factory=lambda: defaultdict(list))
     count: int = 0
     breaches: list[str] = field(default_factory=list)
@@ -117,8 +117,9 @@ class Ledger:
             self._running.remove(execution)
 
     def refused(self, place: Place) -> None:
-        """Its output was not delivered: from here on its partition may be handled again."""
+        """Its output was not delivered: from here on its partition may be handled again, by whoever has it."""
         self._refused.add(place.partition)
+        self._final = {p for p in self._final if p.partition != place.partition or p.offset < place.offset}
 
     def assigned(self, process: str, partitions: Iterable[int]) -> None:
         """A process got partitions."""
@@ -147,7 +148,7 @@ class Ledger:
                     for executions in self.executions.values()
                     for execution in executions
                     if execution.stay == stay and execution.outcome == "ended"
-                    and (not self.forwarding or execution.place in self.reported)
+                    and (not self.forwarding or execution.reported)
                     and execution.place.partition == partition
                     and not execution.abandoned
                     and (partition not in self._damaged or execution.place.offset < self._offset(partition))

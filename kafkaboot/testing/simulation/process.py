@@ -97,7 +97,7 @@ class Process:
         running = self.world.ledger.began(self.name, [place])
         if await self._at_work(place, running):
             self.world.ledger.over(running, "ended")
-            return [place] if self.world.ledger.forwarding else None
+            return running if self.world.ledger.forwarding else None
         self.world.ledger.over(running, "raised")
         raise ValueError(f"{place} fails")
 
@@ -115,7 +115,7 @@ class Process:
             self.world.ledger.over(running[index:], "raised")
             raise BatchFailed(index, ValueError(f"{place} fails"))
         self.world.ledger.over(running, "ended")
-        return places if self.world.ledger.forwarding else None
+        return running if self.world.ledger.forwarding else None
 
     def _alive(self) -> None:
         if self.gone:
@@ -140,18 +140,18 @@ class Process:
             raise
         return not self.world.fails(place)
 
-    def forward(self, result: list[Place], delivered: Callable[[object | None, Any], None]) -> None:
+    def forward(self, result: list[Execution], delivered: Callable[[object | None, Any], None]) -> None:
         """Write one output that names the records it came from; see `Forwarding`."""
 
         def reported(error: object | None, record: RawRecord) -> None:
             if error is not None:
-                self.world.ledger.refused(result[0])
-            else:
-                self.world.ledger.reported.update(result)
+                self.world.ledger.refused(result[0].place)
+            for execution in result:
+                execution.reported = error is None
             delivered(error, record)
 
         self._producer.produce(self.world.outputs, b"", None, None, 0, reported)
-        self.world.note_outputs(result)
+        self.world.note_outputs([execution.place for execution in result])
 
     # --- what the engine says
 

@@ -14,6 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from kafkaboot.client import TP, Committed
 from kafkaboot.consumer import done_map, loop_crew
+from kafkaboot.consumer.committer import Committer
+from kafkaboot.consumer.crew import Crew
 from kafkaboot.consumer.offsets import Assignment
 from kafkaboot.consumer.poller import Poller
 from kafkaboot.testing.simulation import Plan, World
@@ -168,6 +170,7 @@ def run(machine, **more):
     run_state_machine_as_test(machine, settings=settings(**COMMON | more))
 
 
+@pytest.mark.timeout(600)  # a failure is made small before it is shown
 def test_machine():
     run(Machine, max_examples=150)
 
@@ -178,6 +181,10 @@ class InOrder(Machine):
 
 class ByKey(Machine):
     orderings, forwarding, batches = ("key",), (False,), (None,)
+
+
+class Forwarding(Machine):
+    forwarding, batches = (True,), (None,)
 
 
 # --- the mutants: each breaks one rule, and the same machine must go red
@@ -220,12 +227,28 @@ def tracker_by_partition():
     return kept
 
 
+def map_in_spite_of_refusals(assignment):
+    """What was done behind a refused output is called done."""
+    position = assignment.advance()
+    if position is None:
+        return None
+    answer = Committed(position, done_map.encode(position, assignment._beyond()))
+    return None if answer == assignment.committed else answer
+
+
+def settled_when_handed_over(crew, chunk, i, error, _record):
+    """A returned value counts as delivered whatever its report says."""
+    chunk.done[i] = 1
+
+
 MUTANTS = {
     "5: the furthest settled record is committed": (Machine, Assignment, "to_commit", furthest_settled),
     "6: contiguity is offset arithmetic": (InOrder, Assignment, "advance", next_is_last_plus_one),
     "7: an old assignment's completions count": (Machine, Poller, "_assignment", tracker_by_partition()),
     "8: a map is believed without its checksum": (ByKey, done_map, "_sum", lambda position, runs: b"same"),
+    "9: a stop does not commit": (Machine, Committer, "now", lambda *_: None),
     "10: a revoked partition is not waited for": (Machine, Poller, "_wait_quiet", lambda *_, **__: True),
+    "an output that is not delivered settles its record": (Forwarding, Crew, "_acked", settled_when_handed_over),
 }
 
 
@@ -235,3 +258,37 @@ def test_the_machine_notices_a_broken_rule(broken):
     with mock.patch.object(owner, name, mutant), pytest.raises((AssertionError, BaseExceptionGroup)) as caught:
         run(machine, max_examples=1500, derandomize=True, phases=[Phase.generate], report_multiple_bugs=False)
     assert re.search(r"I1|I3|I4|I5|I6|never committed", str(caught.value)), caught.value
+
+
+# --- what the machine has found
+
+
+def hand_over_behind_a_refused_output():
+    world = World("key", forwarding=True, partitions=1, concurrency=1, poll_records=10)
+    process = world.start()
+    world.kafka.faults.fail_deliveries("_MSG_TIMED_OUT")
+    for _ in range(2):
+        world.publish(key=b"a")
+    try:
+        while not world.ledger.count:
+            process.turn()
+            process.step()
+        world.publish(key=b"a")
+        process.consumer.give_up([TP("orders", 0)])
+        world.finish()
+    finally:
+        world.close()
+    calls = [execution for executions in world.ledger.executions.values() for execution in executions]
+    return [execution.place.offset for execution in sorted(calls, key=lambda execution: execution.call)]
+
+
+def test_the_next_owner_begins_again_at_the_record_whose_output_was_refused_and_skips_nothing_of_its_key():
+    assert hand_over_behind_a_refused_output() == [0, 1, 0, 1, 2]
+
+
+def test_a_map_in_spite_of_the_refusal_would_let_it_overtake():
+    with (
+        mock.patch.object(Assignment, "to_commit", map_in_spite_of_refusals),
+        pytest.raises(AssertionError, match="I4"),
+    ):
+        hand_over_behind_a_refused_output()
