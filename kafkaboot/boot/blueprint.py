@@ -66,7 +66,7 @@ class Launch:
         if self.app is None:
             return self
         path = self.directory / self.app
-        if path.suffix in SUFFIXES and path.is_file():
+        if path.suffix in SUFFIXES:  # one that is not there is told as a file, not as a package
             folder = path.parent.parent if path.parent.name == "config" else path.parent
             return dataclasses.replace(
                 self, app=None, config=(path.resolve(), *self.config), directory=folder.resolve()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kafkaboot.boot.component import APPLICATION
@@ -46,19 +47,19 @@ async def start(
     """Build each component behind what it needs, and start it before the next one is built.
 
     A component may thus use in its constructor what has started already: clients are made for the address that a
-    broker of the desk has once it runs.
+    broker of the desk has once it runs. Topics are looked up before a component of the application starts: one that
+    publishes when it starts finds those that the configuration declares.
     """
     container = blueprint.container
     listeners: list[object] = []
+    created: list[str] = []
     for component in wanted(blueprint):
         instance = container.instance(component)
         await lifecycle.start(component, instance)
         if any(hasattr(type(instance), happening) for happening in HAPPENINGS):
             listeners.append(instance)
-    created: list[str] = []
-    check = _one(container, TopicCheck)
-    if check is not None:
-        created = await in_thread(lambda: check.run(topic_uses(blueprint)))
+        if isinstance(instance, TopicCheck):
+            created = await in_thread(partial(instance.run, topic_uses(blueprint)))
     groups = _one(container, Groups)
     if groups is not None:
         try:
@@ -139,7 +140,7 @@ def wanted(blueprint: Blueprint) -> list[Component]:
     """What must be built: handlers' wishes, the application's own components, and what takes part in the life.
 
     What an auto-configuration merely offers is built when somebody wants it; an indicator of health is, if what it
-    indicates is there anyway.
+    indicates is there anyway. The look at topics comes first, behind what it needs.
     """
     container = blueprint.container
     roots: list[Any] = [handler.demand for handler in blueprint.handlers]
@@ -150,7 +151,8 @@ def wanted(blueprint: Blueprint) -> list[Component]:
     for indicator in container.providing(HealthIndicator):
         if there.issuperset(set(container.order([indicator])) - {indicator}):
             roots.append(indicator)
-    return container.order(roots)
+    first = container.order(container.providing(TopicCheck))
+    return [*first, *(one for one in container.order(roots) if one not in first)]
 
 
 def _takes_part(component: Component) -> bool:

@@ -36,6 +36,18 @@ class Connection:
     clients: Any
     trouble: KafkabootError | None = None
 
+    def reach(self) -> None:
+        """Ask the cluster for an answer.
+
+        Raises:
+            BrokerUnreachableError: There is none.
+        """
+        admin = self.clients.admin()
+        try:
+            admin.topics(TIMEOUT)
+        finally:
+            admin.close()
+
 
 def connect(choice: Choice) -> Connection:
     """Find the cluster and the application's types. Nothing is asked of the cluster yet.

@@ -165,7 +165,7 @@ def _topics(blueprint: Blueprint, topics: dict[str, TopicInfo], *, creates: bool
                 else "see the brokers' log",
             )
         else:
-            yield Finding(subject, "ok", f"{topics[use.topic].partitions} partitions")
+            yield Finding(subject, "ok", _partitions(topics[use.topic].partitions))
 
 
 def _groups(blueprint: Blueprint, admin: AdminPort) -> Iterator[Finding]:
@@ -175,5 +175,11 @@ def _groups(blueprint: Blueprint, admin: AdminPort) -> Iterator[Finding]:
         except ClientError as error:
             yield _failed(f"group {group}", error)
         else:
-            said = f"may be read, offsets on {len(committed)} partitions" if committed else "has committed nothing yet"
+            said = (
+                f"may be read, offsets on {_partitions(len(committed))}" if committed else "has committed nothing yet"
+            )
             yield Finding(f"group {group}", "ok", said)
+
+
+def _partitions(count: int) -> str:
+    return f"{count} partition{'' if count == 1 else 's'}"

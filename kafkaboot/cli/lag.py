@@ -37,7 +37,7 @@ class Line(NamedTuple):
 def lag(choice: Choice, *, groups: tuple[str, ...], as_json: bool) -> None:
     """Show, for each group and partition, what is committed, the end, and the records in between.
 
-    -1 says that the group has never committed there; such a partition is in no sum.
+    A dash (-1 in JSON) says that the group has never committed there; such a partition is in no sum.
     """
     from kafkaboot.cli.connection import connect
     from kafkaboot.cli.output import table, write_json
@@ -62,13 +62,13 @@ def lag(choice: Choice, *, groups: tuple[str, ...], as_json: bool) -> None:
         write_json({"partitions": [line._asdict() for line in lines], "lag": sums})
         return
     if lines:
-        rows = [tuple(map(str, line)) for line in lines]
+        rows = [tuple("-" if one == -1 else str(one) for one in line) for line in lines]
         table(Line._fields, rows, numbers=("partition", "committed", "end", "lag"))
     for group in wanted:
         if not any(line.group == group for line in lines):
             click.echo(f"{group}  has committed nothing, and its topics are not there")
         else:
-            click.echo(f"{click.style(group, bold=True)}  lag {_sum(lines, group)}")
+            click.echo(f"{click.style(group, bold=True)}  {_told([line for line in lines if line.group == group])}")
 
 
 def measured(clients: ClientFactory, admin: AdminPort, group: str, topics: Sequence[str]) -> list[Line]:
@@ -103,6 +103,15 @@ def _wanted(blueprint: Blueprint | None) -> dict[str, tuple[str, ...]]:
         before = found.get(handler.group, ())
         found[handler.group] = (*before, *(topic for topic in handler.spec.topics if topic not in before))
     return found
+
+
+def _told(lines: Sequence[Line]) -> str:
+    """What a group's lines come to. Never "lag 0" for what it has yet to begin."""
+    fresh = sum(line.committed == -1 and line.end > 0 for line in lines)
+    if all(line.committed == -1 for line in lines):
+        return "has committed nothing yet"
+    said = f"lag {sum(max(0, line.lag) for line in lines)}"
+    return f"{said}, and nothing committed yet on {fresh} of {len(lines)} partitions" if fresh else said
 
 
 def _sum(lines: Sequence[Line], group: str) -> int:

@@ -76,6 +76,7 @@ def publish(
     )
     hush()
     with producer:
+        connection.reach()  # a broker that is not there is told as such, not as a record that timed out
         receipts = producer.sync.publish_batch(topic, [outgoing.payload] * count, key=lambda _: key, headers=given)
     if as_json:
         write_json([receipt._asdict() for receipt in receipts])

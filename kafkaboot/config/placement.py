@@ -169,6 +169,9 @@ class Placement:
         for before, after in splits(name, loose=loose):
             if reaches(value, after, child, loose=loose):
                 return (_spelled(before, value, known) if loose else before), after
+        if value.fields is not None and (self.strict or not loose):  # a misspelt field, to be named as such
+            for before, after in splits(name, loose=loose):
+                return (_spelled(before, value, known) if loose else before), after
         return (_spelled(name, value, known) if loose else name), ""
 
     def _problem(self, path: Path, origin: Origin, text: str, todo: str) -> None:

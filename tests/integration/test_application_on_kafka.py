@@ -115,6 +115,34 @@ def test_a_topic_that_is_not_there_is_told_with_its_neighbour_or_created_when_as
     assert code == 0
 
 
+GREETER = """
+from kafkaboot import Producer, component, on_start
+
+@component
+class Greeter:
+    def __init__(self, producer: Producer) -> None:
+        self.producer = producer
+
+    @on_start
+    async def greet(self) -> None:
+        await self.producer.publish("${orders}-told", {"order_id": "o-3"})
+
+@event_handler("${orders}-told")
+async def hear(order: Order, greeter: Greeter) -> None:
+    await bill(order)
+"""
+
+
+def test_a_component_that_publishes_when_it_starts_finds_the_topics_that_are_declared(kafka, shop):
+    folder, name, orders, _ = shop
+    with (folder / name / "__init__.py").open("a") as file:
+        file.write(GREETER.replace('publish("${orders}', f'publish("{orders}'))
+
+    code, heard = run(folder, "kafkaboot.kafka.topics=create", f"kafkaboot.topics.{orders}-told.partitions=1")
+    assert code == 0, heard.analysis
+    assert sys.modules[name].SEEN == ["o-3"]
+
+
 @pytest.mark.parametrize(
     ("overrides", "title"),
     [

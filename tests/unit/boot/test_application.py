@@ -121,13 +121,13 @@ def test_the_table_of_handlers_needs_no_broker_and_builds_nothing(shop):
     assert shop.module("handlers").SEEN == []
 
 
-def test_a_missing_topic_fails_the_start_and_what_had_started_is_stopped(shop):
+def test_a_missing_topic_fails_the_start_before_anything_of_the_application_starts(shop):
     shop.handlers(SHOP)
 
     code, heard = run(shop)
 
     assert code == analysis.FAILED == 1
-    assert shop.module("handlers").SEEN == ["open", "shut"]
+    assert shop.module("handlers").SEEN == []
     assert heard.told[-1] == "failed"
     assert heard.analysis.title == "a topic is missing"
     assert "topic 'audit' does not exist\n  Desk.note publishes to it (" in heard.analysis.happened
@@ -306,6 +306,14 @@ def test_nothing_to_run_says_how_to_name_a_package(tmp_path):
     assert heard.analysis.todo == (
         "name one: kafkaboot.application.packages: [shop] in application.yaml, or `kafkaboot run shop`"
     )
+
+
+def test_a_yaml_file_that_is_not_there_is_told_as_a_file_and_not_as_a_package(tmp_path):
+    heard = Heard()
+    code = Application("nosuch.yaml", directory=tmp_path, environ={}, narrator=heard).run()
+
+    assert code == 3
+    assert f"{tmp_path / 'nosuch.yaml'} does not exist" in heard.analysis.happened
 
 
 @pytest.mark.parametrize("app", ["package", "folder", "file", "config folder"])

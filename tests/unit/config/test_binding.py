@@ -231,6 +231,22 @@ def test_an_unknown_variable_and_an_unknown_flag_are_refused_too(tmp_path):
     ]
 
 
+def test_a_misspelt_key_below_a_free_name_is_refused_by_its_own_name(tmp_path):
+    class Strict(BaseModel):
+        model_config = ConfigDict(extra="forbid")
+        partitions: int = 1
+
+    said = "unknown key `kafkaboot.topics.orders.partitons`\n    To do: did you mean `partitions`?"
+    flag = configured(tmp_path, "", "kafkaboot.topics.orders.partitons=4")
+    assert problems(lambda: flag.bind("kafkaboot.topics", dict[str, Strict])) == [
+        f"--set kafkaboot.topics.orders.partitons: {said}"
+    ]
+    variable = configured(tmp_path, "", KAFKABOOT_TOPICS_ORDERS_PARTITONS="4")
+    assert problems(lambda: variable.bind("kafkaboot.topics", dict[str, Strict])) == [
+        f"environment variable KAFKABOOT_TOPICS_ORDERS_PARTITONS: {said}"
+    ]
+
+
 def test_a_wrong_type_is_refused_with_line_value_and_what_is_wanted(tmp_path):
     text = "kafkaboot:\n  kafka:\n    retries: many\n    request-timeout: soon\n    tls: 5\n    sasl: x\n"
     found = configured(tmp_path, text)
