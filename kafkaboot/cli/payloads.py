@@ -54,7 +54,7 @@ def _takes(handler: Any, topic: str) -> bool:
     import re
 
     pattern = handler.spec.pattern
-    return topic in handler.spec.topics or (pattern is not None and re.search(pattern, topic) is not None)
+    return topic in handler.spec.topics or (pattern is not None and re.match(pattern, topic) is not None)
 
 
 def _returned(owner: type, name: str) -> Any:

@@ -109,7 +109,9 @@ def checked(blueprint: Blueprint | None, topic: str, raw: bytes, type_name: str 
     from kafkaboot.message import decoder, explain
 
     if type_name is not None:
-        payload = type_named(blueprint, type_name)
+        payload = type_named(blueprint, type_name) or next(
+            (one for one in types_of(blueprint, topic) if name_of(one) == type_name), None
+        )
         known = names(blueprint)
         if payload is None and known:
             near = nearest(type_name, known)

@@ -71,13 +71,13 @@ def look_up(
     known = admin.topics(timeout)
     _refused(known, uses)
     _compare(known, declared)
-    for use in uses:
-        if use.pattern and not any(re.match(use.topic, name) for name in known):
-            log.warning("no topic matches the pattern %s yet: %s (%s)", use.topic, use.by, use.where)
     needed = dict.fromkeys(use.topic for use in uses if not use.pattern)
     if action == "create":
         needed.update(dict.fromkeys(declared))
     missing = [name for name in needed if name not in known]
+    for use in uses:
+        if use.pattern and not any(re.match(use.topic, name) for name in {*known, *needed}):
+            log.warning("no topic matches the pattern %s yet: %s (%s)", use.topic, use.by, use.where)
     if not missing:
         return []
     if action == "validate":

@@ -30,6 +30,12 @@ async def on_a(a: A) -> B: ...
 @event_handler("both", batch=True)
 def on_b(bs: list[B]) -> None: ...
 
+@event_handler("plain", id="plain_a")
+async def plain_a(one: dict) -> None: ...
+
+@event_handler("plain", id="plain_b")
+async def plain_b(one: list) -> None: ...
+
 @event_handler(pattern="^logs[.]")
 def on_log(line: str) -> None: ...
 """
@@ -58,6 +64,9 @@ def test_a_topic_with_several_types_wants_one_named(checked):
     with pytest.raises(click.UsageError, match=r"Name one with --type: a.happened, b.happened"):
         checked("both", b'{"n": 1}')
     assert checked("both", b'{"n": 1}', "b.happened").shown == "b.happened"
+    with pytest.raises(click.UsageError, match=r"Name one with --type: dict, list"):
+        checked("plain", b"[1]")
+    assert checked("plain", b"[1]", "list").payload == [1]
 
 
 def test_a_topic_that_nobody_declares_takes_raw_bytes(checked):

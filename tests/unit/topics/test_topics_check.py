@@ -102,6 +102,13 @@ def test_a_pattern_without_a_topic_and_another_partition_count_are_said_and_left
     ]
 
 
+def test_a_pattern_is_content_with_a_topic_that_is_about_to_be_made(caplog):
+    pattern = TopicUse("^order.*", "handler all takes it", "shop/handlers.py:30", pattern=True)
+
+    assert look_up(Cluster(), [pattern, BILL], {}, "create") == ["orders"]
+    assert caplog.records == []
+
+
 def test_a_topics_configuration_is_written_in_peoples_units(tmp_path):
     (tmp_path / "application.yaml").write_text(
         "kafkaboot:\n"
