@@ -42,6 +42,8 @@ ASK = 10.0
 """Seconds that a new partition's committed offset is waited for."""
 CATCH_UP = 2.0
 """Seconds beyond the drain's deadline in which a last commit that a rebalance refused may be tried again."""
+PATIENT = 5.0
+"""Seconds without partitions after which that is said, once."""
 ENDS = 1.0
 """Seconds between two looks at where the partitions end."""
 AGAIN = 0.2
@@ -94,6 +96,7 @@ class Poller:
         self._undelivered: deque[tuple[Assignment, object]] = deque()
         self._epoch = 0
         self._next_ends = 0.0
+        self._patient_until = clock.monotonic() + PATIENT
         self._one_topic = len(dispatch.subscription()) == 1 and not any(r.pattern for r in dispatch.routes)
 
     # --- the loop
@@ -241,6 +244,7 @@ class Poller:
         if now >= self._next_ends:
             self._next_ends = now + ENDS
             self.ends = self.consumer.high_watermarks()
+            self._say_that_it_waits(now)
             self._ask_again()
         for tp, holding in list(self.holdings.items()):
             if holding.replay_at is not None and now >= holding.replay_at and holding.quiet():
@@ -255,6 +259,15 @@ class Poller:
         except ClientError:
             return
         self.trouble = None
+
+    def _say_that_it_waits(self, now: float) -> None:
+        if not self.joined and now >= self._patient_until:
+            self._patient_until = float("inf")
+            log.info(
+                "group %s: waits for partitions; if a member was killed, until its session ends (%.0f s at most)",
+                self._dispatch.group,
+                self._settings.session_timeout,
+            )
 
     # --- rebalances, on this thread, inside poll_chunk
 

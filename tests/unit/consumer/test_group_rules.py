@@ -62,3 +62,13 @@ def test_a_broker_that_refuses_the_map_gets_the_offset_alone(waited, raw, caplog
             committer.due(consumer, holdings)
     assert consumer.committed[0] == {TP("orders", 0): Committed(7, "")}
     assert "to do: raise offset.metadata.max.bytes" in caplog.text
+
+
+def test_a_member_without_partitions_says_once_what_it_waits_for(desk, caplog):
+    caplog.set_level("INFO", "kafkaboot.consumer")
+    waiting = desk()
+    for _ in range(10):
+        waiting.clock.advance(1.5)
+        waiting.turn()
+    said = [record.message for record in caplog.records if "waits for partitions" in record.message]
+    assert said == ["group shop: waits for partitions; if a member was killed, until its session ends (45 s at most)"]
