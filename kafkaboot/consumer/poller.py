@@ -169,8 +169,8 @@ class Poller:
     def _take_run(self, tp: TP, records: list[RawRecord], work: Work) -> None:
         holding = self.holdings.get(tp)
         if holding is None or not holding.assignment.live:
-            # Given back, or paused to be handled again from memory. A paused partition gives out nothing, and goes on
-            # behind the last record that was polled; what slips through is not settled, so it comes again.
+            # Given back, so it is the next owner's; or paused to be handled again from memory. Dropping is safe only
+            # because `ConsumerPort.pause` promises that a paused partition gives out nothing.
             return
         chunk, todo = holding.assignment.take(records)
         if not todo:

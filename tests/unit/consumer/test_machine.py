@@ -173,7 +173,7 @@ def run(machine, **more):
 
 @pytest.mark.timeout(900)  # a failure is made small before it is shown
 def test_machine():
-    """The same 300 runs each time, so that a change is judged by what it changed; `make chaos` draws new ones."""
+    """300 runs from a fixed seed, so that a change is judged by what it changed; `make chaos` draws new ones."""
     new_ones = bool(os.environ.get("KB_CHAOS"))
     run(Machine, max_examples=5000 if new_ones else 300, derandomize=not new_ones)
 
