@@ -38,7 +38,7 @@ class BatchRun:
         if self.live and lane.attempt:
             lane.lanes.retrying()
         left = lane.limit
-        lane.at = lane.pieces[0][1][0]
+        lane.at, lane.row = lane.pieces[0][1][0], None
         for chunk, whole in lane.pieces:
             todo = whole[:left]
             self._spans.append((chunk, todo))
@@ -57,7 +57,7 @@ class BatchRun:
         for chunk, todo in self._spans:
             todo = todo[:left]  # noqa: PLW2901 - the same records, fewer of them
             if isinstance(todo, range):
-                chunk.done[todo.start : todo.stop] = b"\x01" * len(todo)
+                chunk.settle(todo.start, todo.stop)
             else:
                 for i in todo:
                     chunk.done[i] = 1

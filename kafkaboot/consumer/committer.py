@@ -138,5 +138,5 @@ class Committer:
 
 
 def _gather(holdings: Mapping[TP, Holding]) -> dict[TP, Committed]:
-    found = ((tp, holding.assignment.to_commit()) for tp, holding in holdings.items())
+    found = ((tp, holding.to_commit()) for tp, holding in holdings.items())
     return {tp: committed for tp, committed in found if committed is not None}

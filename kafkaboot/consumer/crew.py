@@ -24,6 +24,10 @@ log = logging.getLogger("kafkaboot.consumer")
 
 ROOM = 0.005
 """Seconds between two looks at a full producer buffer."""
+ROW = 64
+"""Records that are settled together, while handlers are quick; a commit settles what is handled of a row at work."""
+QUICK = 0.001
+"""Seconds that such a row may take; when it takes longer, each record is settled alone."""
 
 
 class Surroundings(Protocol):
@@ -45,6 +49,7 @@ class Crew(ABC):
     def __init__(self, route: Route, loop: asyncio.AbstractEventLoop, group: Surroundings, gate: Gate) -> None:
         self.route = route
         self._at: dict[int, Lane] = {}
+        self._row = 1
         self._loop = loop
         self._group = group
         self._gate = gate
@@ -60,6 +65,13 @@ class Crew(ABC):
     def at_work(self) -> list[Lane]:
         """The lanes that a worker is in at this moment; from any thread."""
         return list(self._at.values())
+
+    def _row_took(self, seconds: float) -> None:
+        """Learn how many records may be settled together."""
+        if seconds > QUICK:
+            self._row = 1
+        elif self._row < ROW:
+            self._row *= 2
 
     def _acked(self, chunk: Chunk, i: int, error: object | None, _record: Any) -> None:
         """An output's delivery report, on the producer's thread."""

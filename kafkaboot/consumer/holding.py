@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from kafkaboot.consumer.lanes import Lanes
 
 if TYPE_CHECKING:
+    from kafkaboot.client import Committed
     from kafkaboot.consumer.offsets import Assignment
     from kafkaboot.consumer.route import Route
 
@@ -35,6 +36,12 @@ class Holding:
     def buffered(self) -> int:
         """Records handed to lanes and not handled yet; those that wait for a retry count."""
         return sum(lanes.pending() for lanes in self.lanes.values())
+
+    def to_commit(self) -> Committed | None:
+        """What a commit should say now, or `None` when the broker knows it already."""
+        for lanes in self.lanes.values():
+            lanes.settle_row()
+        return self.assignment.to_commit()
 
     def quiet(self) -> bool:
         """Nobody is in a lane, and every output that was handed over has been answered for.

@@ -6,16 +6,19 @@ one worker at a time; a record that must wait, waits in its lane and holds up no
 
 from __future__ import annotations
 
+from operator import length_hint
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from kafkaboot.consumer.offsets import Assignment, Chunk
     from kafkaboot.consumer.route import Route
+    from kafkaboot.message import RawRecord
 
     Piece = tuple[Chunk, Sequence[int]]
     """Some records of one chunk, waiting in a lane."""
+    Row = tuple[Chunk, int, int, Iterator[RawRecord]]
 
 
 class Lane:
@@ -26,10 +29,12 @@ class Lane:
         busy: Whether a worker, a queue or a timer has it.
         attempt: The failures of its first record; 0 while all goes well.
         at: The record of the first piece that was begun last.
+        row: Instead of `at`, where records are settled a row at a time: the chunk, first and behind the last, and the
+            iterator that says how many are not begun. Written in one store: other threads look at it.
         limit: For a batch handler, the largest batch now.
     """
 
-    __slots__ = ("at", "attempt", "busy", "key", "lanes", "limit", "pieces")
+    __slots__ = ("at", "attempt", "busy", "key", "lanes", "limit", "pieces", "row")
 
     def __init__(self, lanes: Lanes, key: bytes | None, pieces: list[Piece]) -> None:
         self.lanes = lanes
@@ -38,7 +43,22 @@ class Lane:
         self.busy = True
         self.attempt = 0
         self.at = -1
+        self.row: Row | None = None
         self.limit = lanes.route.batch
+
+    def begun(self) -> int:
+        """The index of the record that was begun last; -1 before the first."""
+        if self.row is None:
+            return self.at
+        _, _, stop, rest = self.row
+        return stop - length_hint(rest) - 1
+
+    def settle_row(self) -> None:
+        """Settle what is handled of the row that is at work: what was begun before the last; from any thread."""
+        row = self.row
+        if row is not None:
+            chunk, start, stop, rest = row
+            chunk.settle(start, max(start, stop - length_hint(rest) - 1))
 
 
 class Lanes:
@@ -143,6 +163,10 @@ class Lanes:
         if self.failing:  # it is 0 when the partition went while the record was tried once more
             self.failing -= 1
             self.route.counters.failed -= 1
+
+    def settle_row(self) -> None:
+        """Before a commit: only a partition's one lane is settled by rows."""
+        self._lane.settle_row()
 
     def pending(self) -> int:
         """Records handed over and not handled."""

@@ -1,6 +1,6 @@
 """What was taken from a partition and what of it is settled: the only place that knows what may be committed.
 
-Settling a record is one byte store, `chunk.done[i] = 1`, from whichever thread handled it. Nothing is pushed: the
+Settling is a byte store, `chunk.done[i] = 1` or one for a row, from whichever thread handled it. Nothing is pushed: the
 poller asks when it is about to commit. A completion belongs to the `Assignment` it was taken under, so work that
 ends after a revoke marks a chunk that nobody reads any more.
 """
@@ -30,6 +30,10 @@ class Chunk:
         self.records = records
         self.done = bytearray(len(records))
         self.head = 0
+
+    def settle(self, start: int, stop: int) -> None:
+        """Mark a row of records as settled."""
+        self.done[start:stop] = b"\x01" * (stop - start)
 
 
 class Assignment:

@@ -1,6 +1,6 @@
 """Handles the lanes of a `def` handler, in threads.
 
-The success path is the `for` loop of `_handle`: call, settle, next. The lock guards the lanes and is taken once a
+The success path is the `for` loop of `_handle_row`, and of `_handle` where records are handled out of order or forwarded. The lock guards the lanes and is taken once a
 piece, never once a record.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from functools import partial
 from queue import SimpleQueue
-from time import sleep
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from kafkaboot.consumer.batches import BatchRun
@@ -97,12 +97,14 @@ class ThreadCrew(Crew):
         if lane.attempt:
             return self._again(lane)
         chunk, todo = lane.pieces[0]
+        if self.route.forwarding is None and isinstance(todo, range):
+            return self._handle_row(lane, chunk, todo)
         records, done, assignment = chunk.records, chunk.done, chunk.assignment
         call, forwarding = self.route.call, self.route.forwarding
         plain: Any = self.route.plain or (None, None, None)
         function, decode, _ = plain
         assert call is not None
-        i = todo[0]
+        i, lane.row = todo[0], None
         try:
             for i in todo:
                 if not assignment.live:
@@ -121,6 +123,42 @@ class ThreadCrew(Crew):
         with self._lock:
             return lane.lanes.piece_done(lane)
 
+    def _handle_row(self, lane: Lane, chunk: Chunk, todo: range) -> bool:
+        """Records without a gap between them, of which nothing is forwarded: settled a row at a time."""
+        assignment, call = chunk.assignment, self.route.call
+        plain: Any = self.route.plain or (None, None, None)
+        function, decode, _ = plain
+        assert call is not None
+        now, start = monotonic(), todo.start
+        while start < todo.stop:
+            began, stop = now, min(start + self._row, todo.stop)
+            rest = iter(chunk.records[start:stop])
+            lane.row = (chunk, start, stop, rest)
+            failure: Exception | None = None
+            try:
+                for record in rest:
+                    if not assignment.live:
+                        break
+                    if decode:
+                        function(decode(record.value()))
+                    else:
+                        call(record)
+                else:
+                    chunk.settle(start, stop)
+                    start, now = stop, monotonic()
+                    self._row_took(now - began)
+                    continue
+            except Exception as error:
+                failure = error
+            at = lane.begun()
+            chunk.settle(start, at)
+            self._head_done(lane, at - todo.start)
+            if failure is not None:
+                self._wait(lane, self._understood(chunk.records[at], failure))
+            return False
+        with self._lock:
+            return lane.lanes.piece_done(lane)
+
     def _head_done(self, lane: Lane, count: int) -> None:
         with self._lock:
             lane.lanes.head_done(lane, count)
@@ -129,7 +167,8 @@ class ThreadCrew(Crew):
         chunk, todo = lane.pieces[0]
         if not chunk.assignment.live:
             return False
-        i = todo[0]
+        i = lane.at = todo[0]
+        lane.row = None
         call = self.route.call
         assert call is not None
         with self._lock:

@@ -67,6 +67,7 @@ class Watch:
 def _record(lane: Lane) -> RawRecord | None:
     """What is being handled; the lane may move on while it is looked at."""
     try:
-        return lane.pieces[0][0].records[lane.at] if lane.at >= 0 else None
+        at = lane.begun()
+        return lane.pieces[0][0].records[at] if at >= 0 else None
     except IndexError:
         return None
