@@ -66,10 +66,27 @@ def loop(read: object) -> None:
     source.close()
 
 
+def lists() -> None:
+    """Makes a list of each chunk's models, as a batch handler gets them, and counts by chunk."""
+    source = consumer()
+    commits = Commits(source)
+    while not watch.over:
+        chunk = source.consume(CHUNK, 0.1)
+        if not chunk:
+            continue
+        watch.begin()
+        orders = [decode(message.value()) for message in chunk if message.error() is None]
+        watch.add(len(orders))
+        if commits.due():
+            commits.commit()
+    source.close()
+
+
 KINDS = {
     "thin": lambda: asyncio.run(thin()),
     "thin-typed": lambda: asyncio.run(thin(typed=True)),
     "pydantic": lambda: loop(decode),
+    "lists": lists,
     "msgspec": lambda: loop(msgspec.json.Decoder(OrderStruct).decode),
 }
 

@@ -44,8 +44,8 @@ def cases(records: int) -> list[Case]:
         ),
         Case(
             "batch-pydantic",
-            "batch handler, list of pydantic models",
-            (kafkaboot("batch_pydantic", plain), bare("consume", "pydantic", plain)),
+            "batch handler, list of pydantic models; bare makes the same list of a chunk",
+            (kafkaboot("batch_pydantic", plain), bare("consume", "lists", plain)),
             (Check("rate", "kafkaboot", "bare", bar=0.90, aim=1.0), Check("cpu", "kafkaboot", "bare", most=True)),
         ),
     ]
