@@ -7,6 +7,7 @@ first; only a partition that stays full is paused, and it is resumed at half of 
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,8 +20,12 @@ if TYPE_CHECKING:
 
 HOLD = 0.1
 """Longest hold of one poll, in seconds: far below any poll interval."""
+BREATH = 0.001
+"""Seconds between two looks while it is held: to be woken for each record would cost the workers more than the wait."""
 PATIENCE = 0.5
 """Seconds that a partition may stay full before it is paused."""
+KEPT = 4
+"""How many times `max-buffered` records of a partition are kept, settled ones behind an unsettled one included."""
 JUDGE = 0.05
 """Seconds between two looks at every partition."""
 
@@ -43,6 +48,10 @@ class Gate:
         self.waiting = True
         self._event.wait(seconds)
         self.waiting = False
+
+    def breathe(self, seconds: float) -> None:
+        """Wait without being woken."""
+        time.sleep(seconds)
 
 
 class BackPressure:
@@ -87,6 +96,8 @@ class BackPressure:
         while self._at_most > high // 2 and (left := until - self._clock.monotonic()) > 0:
             self._gate.wait(left)
             self._at_most = sum(holding.buffered() for holding in active)
+            if self._at_most > high // 2:
+                self._gate.breathe(BREATH)
 
     def judge(self, holdings: Mapping[TP, Holding]) -> tuple[list[Holding], list[Holding]]:
         """Which partitions to pause and which to resume now; looked at a few times a second."""
@@ -99,11 +110,13 @@ class BackPressure:
         # memory, for every partition.
         share = max(2 * self._settings.poll_records, high // max(1, len(holdings)))
         share = max(1, min(share, high, self._by_size() // max(1, len(holdings))))
+        # Out of order, what is settled stays behind a slower key: more than are buffered, as long as they are small.
+        kept = max(high, min(KEPT * self._settings.max_buffered, self._by_size()))
         pause: list[Holding] = []
         resume: list[Holding] = []
         for holding in holdings.values():
             buffered = holding.buffered()
-            crowded = holding.assignment.crowded(high)
+            crowded = holding.assignment.crowded(kept)
             if holding.paused:
                 if buffered <= share // 2 and not crowded:
                     resume.append(holding)

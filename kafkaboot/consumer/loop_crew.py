@@ -7,7 +7,6 @@ forwarded: call, settle, next. Everything else is off it.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from functools import partial
 from itertools import count
 from time import monotonic
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from kafkaboot.consumer.batches import BatchRun
 from kafkaboot.consumer.crew import ROOM, Crew, Surroundings
+from kafkaboot.consumer.ready import waiting_lanes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,7 +33,7 @@ class LoopCrew(Crew):
 
     def __init__(self, route: Route, loop: asyncio.AbstractEventLoop, group: Surroundings, gate: Gate) -> None:
         super().__init__(route, loop, group, gate)
-        self._ready: deque[Lane] = deque()
+        self._ready = waiting_lanes(route.ordering)
         self._tasks: set[asyncio.Task[None]] = set()
         self._summoned = False
         self._workers = count()

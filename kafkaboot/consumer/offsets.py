@@ -8,6 +8,7 @@ ends after a revoke marks a chunk that nobody reads any more.
 from __future__ import annotations
 
 from collections import deque
+from itertools import count
 from typing import TYPE_CHECKING
 
 from kafkaboot.client import Committed
@@ -21,15 +22,17 @@ if TYPE_CHECKING:
 
 
 class Chunk:
-    """Records of one partition from one poll, in offset order, and which of them are settled."""
+    """Records of one partition from one poll, in offset order, and which are settled; `number` tells its age."""
 
-    __slots__ = ("assignment", "done", "head", "records")
+    __slots__ = ("assignment", "done", "head", "number", "records")
+    _numbers = count()
 
     def __init__(self, assignment: Assignment, records: list[RawRecord]) -> None:
         self.assignment = assignment
         self.records = records
         self.done = bytearray(len(records))
         self.head = 0
+        self.number = next(self._numbers)
 
     def settle(self, start: int, stop: int) -> None:
         """Mark a row of records as settled."""

@@ -1,7 +1,7 @@
 """Handles the lanes of a `def` handler, in threads.
 
-The success path is the `for` loop of `_handle_row`, and of `_handle` where records are handled out of order or forwarded. The lock guards the lanes and is taken once a
-piece, never once a record.
+The success path is the `for` loop of `_handle_row`, and of `_handle` where records are handled out of order or
+forwarded: call, settle, next. The lock guards the lanes and is taken once a piece, never once a record.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from kafkaboot.consumer.batches import BatchRun
 from kafkaboot.consumer.crew import ROOM, Crew, Surroundings
+from kafkaboot.consumer.ready import waiting_lanes
 
 if TYPE_CHECKING:
     import asyncio
@@ -30,7 +31,8 @@ class ThreadCrew(Crew):
 
     def __init__(self, route: Route, loop: asyncio.AbstractEventLoop, group: Surroundings, gate: Gate) -> None:
         super().__init__(route, loop, group, gate)
-        self._ready: SimpleQueue[Lane | None] = SimpleQueue()
+        self._ready = waiting_lanes(route.ordering)
+        self._calls: SimpleQueue[bool] = SimpleQueue()
         self._lock = threading.Lock()
         self._threads = 0
         # Threads that nobody counts on, and lanes that no thread is promised to; one of the two is always 0. Looking
@@ -49,11 +51,12 @@ class ThreadCrew(Crew):
         """Let idle threads go. A thread inside a handler cannot be stopped; it is a daemon."""
         with self._lock:
             for _ in range(self._threads):
-                self._ready.put(None)
+                self._calls.put(False)
 
     def _put(self, lane: Lane) -> None:
-        self._ready.put(lane)
         with self._lock:
+            self._ready.append(lane)
+            self._calls.put(True)
             if self._free:
                 self._free -= 1
                 return
@@ -67,11 +70,12 @@ class ThreadCrew(Crew):
         handle = self._handle_batch if self.route.batch_call else self._handle
         me = threading.get_ident()
         while True:
-            lane = self._ready.get()
+            called = self._calls.get()
             with self._lock:
-                if lane is None:
+                if not called:
                     self._threads -= 1
                     return
+                lane = self._ready.popleft()
                 lane.lanes.running += 1
                 self._at[me] = lane
             more = False
@@ -85,7 +89,8 @@ class ThreadCrew(Crew):
                     del self._at[me]
                     lane.lanes.running -= 1
                     if more:
-                        self._ready.put(lane)
+                        self._ready.append(lane)
+                        self._calls.put(True)
                     elif self._unpromised:
                         self._unpromised -= 1
                     else:

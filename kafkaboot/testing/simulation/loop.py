@@ -48,6 +48,10 @@ class VirtualGate(Gate):
         self._passing(seconds)
         self.waiting = False
 
+    def breathe(self, seconds: float) -> None:
+        """See `Gate`."""
+        self._passing(seconds)
+
 
 class _Nothing(selectors.BaseSelector):
     """No socket is ever ready."""

@@ -265,7 +265,7 @@ def test_a_system_exit_in_a_coroutine_ends_the_loop_and_its_record_is_not_settle
 async def test_a_lane_does_not_wait_for_a_thread_that_was_about_to_take_another_one(
     raw, handler_of, route_of, scene_of
 ):
-    """A thread has taken a lane from the queue and not yet said so, when the next lane comes in."""
+    """A thread has been called and not yet said so, when the next lane comes in."""
     handler = handler_of("def")
     scene = scene_of(route_of(handler, ordering="key", concurrency=2))
     crew = scene.crew
@@ -273,20 +273,20 @@ async def test_a_lane_does_not_wait_for_a_thread_that_was_about_to_take_another_
     await eventually_async(lambda: settled(scene) and not crew.at_work())
 
     taken, go_on = threading.Event(), threading.Event()
-    queue = crew._ready
+    queue = crew._calls
 
     class Slow:
         def get(self):
-            lane = queue.get()
-            if lane is not None and not taken.is_set():
+            called = queue.get()
+            if called and not taken.is_set():
                 taken.set()
                 go_on.wait(10)
-            return lane
+            return called
 
         def __getattr__(self, name):
             return getattr(queue, name)
 
-    crew._ready = Slow()
+    crew._calls = Slow()
     scene.give(raw(1, b"warm2", b"w"))
     await eventually_async(lambda: settled(scene))
     handler.held = {b"slow"}
