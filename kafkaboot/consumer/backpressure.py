@@ -42,10 +42,15 @@ class Gate:
         if self.waiting:
             self._event.set()
 
-    def wait(self, seconds: float) -> None:
-        """Wait until somebody gets on, or for `seconds`."""
+    def watch(self) -> None:
+        """From here on progress is noted: what is looked at between this and `wait` cannot change unseen."""
         self._event.clear()
         self.waiting = True
+
+    def wait(self, seconds: float) -> None:
+        """Wait until somebody gets on, or for `seconds`."""
+        if not self.waiting:
+            self.watch()
         self._event.wait(seconds)
         self.waiting = False
 
@@ -93,11 +98,18 @@ class BackPressure:
         if self._at_most <= high:
             return
         until = self._clock.monotonic() + HOLD
-        while self._at_most > high // 2 and (left := until - self._clock.monotonic()) > 0:
-            self._gate.wait(left)
+        woken = False
+        while (left := until - self._clock.monotonic()) > 0:
+            self._gate.watch()
             self._at_most = sum(holding.buffered() for holding in active)
-            if self._at_most > high // 2:
-                self._gate.breathe(BREATH)
+            if self._at_most <= high // 2:
+                break
+            if woken:
+                self._gate.breathe(min(BREATH, left))
+            else:
+                self._gate.wait(left)
+            woken = not woken
+        self._gate.waiting = False
 
     def judge(self, holdings: Mapping[TP, Holding]) -> tuple[list[Holding], list[Holding]]:
         """Which partitions to pause and which to resume now; looked at a few times a second."""

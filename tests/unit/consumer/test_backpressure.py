@@ -74,6 +74,45 @@ def test_a_hold_ends_as_soon_as_half_is_worked_off(holdings_of):
     assert pressure._at_most == 50
 
 
+class Stepwise(Gate):
+    """A gate whose waits are moments in which the workers do something."""
+
+    def __init__(self, *moments):
+        super().__init__()
+        self.moments, self.waits = list(moments), []
+
+    def wait(self, seconds):
+        self.waits.append("wait")
+        self.moments.pop(0)()
+        self.waiting = False
+
+    def breathe(self, seconds):
+        self.waits.append("breathe")
+        self.moments.pop(0)()
+
+
+def test_what_is_worked_off_between_two_looks_is_not_waited_for(holdings_of):
+    """Nobody wakes the poller any more once everything is handled."""
+    pressure = pressure_of(max_buffered=100)
+    holdings = holdings_of(200)
+    only = holdings["orders", 0]
+    pressure._gate = Stepwise(lambda: finish(only, 1), lambda: finish(only, 199))
+    took(pressure, 200)
+    pressure.hold(holdings.values())
+    assert pressure._gate.waits == ["wait", "breathe"]
+    assert not pressure._gate.waiting
+
+
+def test_the_poller_is_not_woken_for_each_record(holdings_of):
+    pressure = pressure_of(max_buffered=100)
+    holdings = holdings_of(200)
+    only = holdings["orders", 0]
+    pressure._gate = Stepwise(lambda: finish(only, 1), lambda: finish(only, 98), lambda: finish(only, 51))
+    took(pressure, 200)
+    pressure.hold(holdings.values())
+    assert pressure._gate.waits == ["wait", "breathe", "wait"], "it rests between two wakes"
+
+
 def test_paused_partitions_do_not_hold_the_others(holdings_of):
     class Never:
         def wait(self, seconds):
