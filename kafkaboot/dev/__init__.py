@@ -23,7 +23,7 @@ def broker_for(kind: str, settings: BrokerSettings | None = None) -> Broker:
         BrokerStartError: There is no such kind.
     """
     if kind == "embedded":
-        from kafkaboot.dev.embedded import EmbeddedKafka
+        from kafkaboot.dev.mock import EmbeddedKafka
 
         return EmbeddedKafka()
     if kind == "local":

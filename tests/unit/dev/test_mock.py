@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka import Consumer, Producer
 
 from kafkaboot.dev import broker_for
-from kafkaboot.dev.embedded import EmbeddedKafka
+from kafkaboot.dev.mock import EmbeddedKafka
 
 
 def _first(servers: str, topic: str) -> bytes:

@@ -1,0 +1,73 @@
+"""The broker's process: `python -m kafkaboot.dev.embedded OPTIONS`, started by `process.EmbeddedKafka`.
+
+It prints its port, then takes orders on standard input, one JSON object a line, and answers each with one line. When
+standard input ends, or the process that started it is gone, it ends too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from typing import Any
+
+from kafkaboot.dev.embedded.node import Node, NodeSettings
+from kafkaboot.dev.embedded.server import Server
+
+LOOK = 0.5
+"""Seconds between two looks at the parent: a process that it forked may keep the pipe open."""
+
+
+async def main() -> None:
+    """Serve until told to end."""
+    given = _arguments()
+    logging.basicConfig(level=logging.WARNING, format="embedded broker: %(message)s")
+    node = Node(NodeSettings(port=given.port, default_partitions=given.partitions))
+    server = Server(node)
+    await server.start()
+    print(node.port, flush=True)
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    threading.Thread(target=_take_orders, args=(loop, node, ended), daemon=True).start()
+    parent = os.getppid()
+    while not ended.is_set() and os.getppid() == parent:
+        try:
+            await asyncio.wait_for(ended.wait(), LOOK)
+        except TimeoutError:
+            continue
+    await server.stop()
+
+
+def _take_orders(loop: asyncio.AbstractEventLoop, node: Node, ended: asyncio.Event) -> None:
+    for line in sys.stdin:
+        order = json.loads(line)
+        done = asyncio.run_coroutine_threadsafe(_obey(node, order), loop)
+        print(json.dumps(done.result()), flush=True)
+    loop.call_soon_threadsafe(ended.set)
+
+
+async def _obey(node: Node, order: dict[str, Any]) -> dict[str, Any]:
+    """`{"create": name, "partitions": n}` makes a topic unless it is there."""
+    if "create" in order:
+        if node.topics.get(order["create"]) is None:
+            node.topics.create(order["create"], order["partitions"])
+        return {}
+    return {"error": f"there is no such order: {', '.join(order)}"}
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="kafkaboot.dev.embedded")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--partitions", type=int, default=4)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

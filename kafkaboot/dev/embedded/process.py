@@ -1,0 +1,142 @@
+"""The broker as a child of this process: it ends when this one does, even by SIGKILL."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import threading
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, Self
+
+from kafkaboot.dev.broker import BrokerStartError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+READY = 20.0
+"""Seconds that the child may take to listen: the first start after an installation compiles the codecs."""
+ANSWER = 10.0
+"""Seconds that an order may take."""
+END = 5.0
+"""Seconds that it may take to end."""
+
+
+class EmbeddedKafka:
+    """One Kafka broker in Python, in a process of its own, on the loopback. For desks and tests, never for production.
+
+    Args:
+        port: Where it listens; a free port when it is `None`.
+        partitions: Of a topic that a client names without having made it.
+    """
+
+    kind = "embedded"
+
+    def __init__(self, *, port: int | None = None, partitions: int = 4) -> None:
+        self._port = port
+        self._partitions = partitions
+        self._process: subprocess.Popen[str] | None = None
+        self._lines: SimpleQueue[str] = SimpleQueue()
+        self._ordering = threading.Lock()
+        self._servers = ""
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """`host:port`; known once started."""
+        if self._process is None:
+            raise RuntimeError("the broker is not started")
+        return self._servers
+
+    @property
+    def pid(self) -> int:
+        """The process that serves."""
+        if self._process is None:
+            raise RuntimeError("the broker is not started")
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start; it answers when this returns.
+
+        Raises:
+            BrokerStartError: It did not listen in time, for instance because the port is taken.
+        """
+        if self._process is not None:
+            return
+        command = [sys.executable, "-m", "kafkaboot.dev.embedded"]
+        command += ["--port", str(self._port or 0), "--partitions", str(self._partitions)]
+        self._lines = SimpleQueue()
+        process = self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
+        threading.Thread(target=_read, args=(process, self._lines), daemon=True).start()
+        try:
+            port = self._lines.get(timeout=READY)
+        except Empty:
+            port = ""
+        if not port:
+            self.stop()
+            raise BrokerStartError(
+                f"the embedded broker did not start{f' on port {self._port}' if self._port else ''}",
+                todo="read what it printed above; is the port taken?",
+            )
+        self._port = int(port)
+        self._servers = f"127.0.0.1:{self._port}"
+
+    def create_topic(self, name: str, partitions: int) -> None:
+        """Create a topic; one that exists already is left as it is."""
+        self.order(create=name, partitions=partitions)
+
+    def order(self, **order: Any) -> dict[str, Any]:
+        """Tell the broker to do something; answers what it answers.
+
+        Raises:
+            BrokerStartError: It refused, or is not there any more.
+        """
+        process = self._process
+        if process is None or process.stdin is None:
+            raise RuntimeError("the broker is not started")
+        with self._ordering:
+            try:
+                process.stdin.write(json.dumps(order) + "\n")
+                process.stdin.flush()
+                answer = json.loads(self._lines.get(timeout=ANSWER) or '{"error": "it has ended"}')
+            except (OSError, Empty) as error:
+                raise BrokerStartError(f"the embedded broker does not answer: {error}") from error
+        if "error" in answer:
+            raise BrokerStartError(f"the embedded broker: {answer['error']}")
+        return dict(answer)
+
+    def stop(self) -> None:
+        """End it; what it kept in memory is gone."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.stdin is not None:
+            with contextlib.suppress(OSError):
+                process.stdin.close()
+        try:
+            process.wait(END)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def describe(self) -> str:
+        """One line for the banner."""
+        return f"embedded: a broker in Python at {self.bootstrap_servers}, for desks and tests; in memory"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def _read(process: subprocess.Popen[str], lines: SimpleQueue[str]) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        lines.put(line.strip())
+    lines.put("")
