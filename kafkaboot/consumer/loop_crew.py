@@ -38,6 +38,7 @@ class LoopCrew(Crew):
         self._summoned = False
         self._workers = count()
         self._until = 0.0
+        self._name = f"kafkaboot-{route.id}"
 
     def hand(self, lanes: Lanes, chunk: Chunk, todo: Sequence[int]) -> None:
         """Take over records; on the event loop."""
@@ -56,7 +57,7 @@ class LoopCrew(Crew):
         Handlers that never wait are thus served by one worker, handlers that wait by as many as are allowed.
         """
         if self._ready and not self._summoned and len(self._tasks) < self.route.concurrency:
-            task = self._loop.create_task(self._work(), name=f"kafkaboot-{self.route.id}")
+            task = self._loop.create_task(self._work(), name=self._name)
             self._tasks.add(task)
             task.add_done_callback(self._gone)
             if len(self._ready) > 1:
