@@ -89,3 +89,24 @@ def test_all_brokers_gone_is_no_crash_and_no_growth(chaos_run, broker, handler):
         report = run.judge(fencing=2)
         report.demand(records=1000, faults=1)
         assert 0 < report.recoveries[0] < 5, report
+
+
+def test_control_a_session_shorter_than_the_outage_is_a_rebalance(chaos_run, broker):
+    with chaos_run(bootstrap=broker.bootstrap_servers) as run:
+        run.bare("right", session_ms=1000)
+        under_load(run, rate=300)
+        before = run.generation()
+        away(run, broker, clean=False, seconds=3)
+        run.settle()
+        eventually(lambda: run.generation() > before, 15, "a rebalance")
+        run.chaos.terminate_all()
+
+
+def test_control_a_loop_that_keeps_what_it_has_seen_is_seen_to_grow(chaos_run, broker):
+    with chaos_run(bootstrap=broker.bootstrap_servers) as run:
+        chaos = run.bare("hoarding")
+        under_load(run)
+        sizes = {worker: worker.memory() for worker in chaos.alive}
+        eventually(lambda: any(worker.memory() > sizes[worker] + 40 * MEGABYTE for worker in chaos.alive), 30, "growth")
+        run.settle()
+        chaos.terminate_all()

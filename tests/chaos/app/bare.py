@@ -9,6 +9,7 @@ prefix-only   handles keys in threads, commits the contiguous prefix and nothing
 unordered     the same without regard to keys
 no-drain      as right, and leaves on SIGTERM without a commit
 blocking      as right, and does not poll while a handler is at work
+hoarding      as right, and keeps something for every record that it has seen
 """
 
 import json
@@ -30,7 +31,12 @@ stopping = []
 signal.signal(signal.SIGTERM, lambda *_: stopping.append(True))
 
 
+HOARD = []
+
+
 def handle(message):
+    if MODE == "hoarding":
+        HOARD.append(bytearray(os.urandom(1000) * 100))
     entry = json.loads(message.value())
     where = message.topic(), message.partition(), message.offset(), entry["id"], entry["key"], entry["seq"]
     HISTORY.write(STARTED, *where)
