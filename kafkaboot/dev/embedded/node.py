@@ -44,11 +44,17 @@ class Node:
     """
 
     def __init__(self, settings: NodeSettings) -> None:
+        # Their modules answer requests too, and so need this one.
+        from kafkaboot.dev.embedded.groups import Groups
+        from kafkaboot.dev.embedded.offsets import Offsets
+
         self.settings = settings
         self.port = settings.port
         self.cluster_id = uuid.uuid4().hex[:22]
         self.topics = Topics(settings.default_partitions)
-        self.chores: list[Callable[[float], None]] = []
+        self.groups = Groups(self)
+        self.offsets = Offsets()
+        self.chores: list[Callable[[float], None]] = [self.groups.expire]
 
     async def run_chores(self) -> None:
         """Until cancelled."""
@@ -61,6 +67,6 @@ class Node:
 
 def all_apis() -> dict[int, Api]:
     """Every request that is answered, by its number."""
-    from kafkaboot.dev.embedded import cluster, data
+    from kafkaboot.dev.embedded import cluster, data, group_requests, offsets
 
-    return {api.key: api for room in (cluster, data) for api in room.APIS}
+    return {api.key: api for room in (cluster, data, group_requests, offsets) for api in room.APIS}
