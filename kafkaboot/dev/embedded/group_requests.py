@@ -51,9 +51,7 @@ async def join_group(node: Node, request: Any, response: Any, connection: Any) -
         skip_assignment=joined.skip_assignment,
         member_id=joined.member_id,
         members=tuple(
-            make(
-                response.JoinGroupResponseMember, member_id=member_id, group_instance_id=instance_id, metadata=metadata
-            )
+            make(response.JoinGroupResponseMember, member_id=one, group_instance_id=instance_id, metadata=metadata)
             for one, instance_id, metadata in joined.members
         ),
     )
