@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kio.serial import entity_reader, entity_writer
 
+from kafkaboot.dev.embedded import bounds
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -31,6 +33,7 @@ class Codec:
         request = getattr(import_module(f"kio.schema.{name}.v{version}.request"), f"{camel}Request")
         self.response: Any = import_module(f"kio.schema.{name}.v{version}.response")
         answer = getattr(self.response, f"{camel}Response")
+        self._classes = (request.__header_schema__, request)
         self._read_header = entity_reader(request.__header_schema__)
         self._read_body = entity_reader(request)
         self._header = answer.__header_schema__
@@ -43,6 +46,7 @@ class Codec:
         Raises:
             Exception: Of whatever kind the codec raises for bytes that are no such request.
         """
+        bounds.check(*self._classes, frame)
         header, at = self._read_header(frame, 0)
         body, _ = self._read_body(frame, at)
         return header, body
