@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from typing import TYPE_CHECKING
 
+from kafkaboot.dev.embedded.configs import resolved
 from kafkaboot.dev.embedded.log import PartitionLog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+
+MOST_PARTITIONS = 10_000
+"""Of all topics: a request of a few bytes must not fill the memory."""
+_LONGEST_NAME = 249
+_LEGAL = re.compile(r"[a-zA-Z0-9._-]+")
 
 
 class Topic:
@@ -17,13 +25,19 @@ class Topic:
     Attributes:
         id: What newer clients know it by (KIP-516).
         config: What was set on it; everything else has Kafka's default, see `configs`.
+        settings: What that comes to.
     """
 
     def __init__(self, name: str, partitions: int, config: Mapping[str, str] | None = None) -> None:
         self.name = name
         self.id = uuid.uuid4()
-        self.config = dict(config or {})
+        self.configure(config or {})
         self.partitions = [PartitionLog(name, index) for index in range(partitions)]
+
+    def configure(self, config: Mapping[str, str]) -> None:
+        """Take these settings and no others."""
+        self.config = dict(config)
+        self.settings = resolved(self.config)
 
     def grow(self, partitions: int) -> None:
         """Add partitions up to so many."""
@@ -56,6 +70,38 @@ class Topics:
         """Make a topic."""
         topic = self._by_name[name] = Topic(name, partitions or self.default_partitions, config)
         return topic
+
+    def grow(self, topic: Topic, partitions: int) -> None:
+        """Add partitions up to so many."""
+        topic.grow(partitions)
+
+    def configure(self, topic: Topic, config: Mapping[str, str]) -> None:
+        """Give a topic these settings and no others."""
+        topic.configure(config)
+
+    def objection(self, name: str) -> str | None:
+        """Why there can be no new topic of that name, in Kafka's words; `None` when there can."""
+        if not name:
+            return "Topic name is invalid: the empty string is not allowed"
+        if name in {".", ".."}:
+            return f"Topic name is invalid: '{name}' is not allowed"
+        if len(name) > _LONGEST_NAME:
+            return (
+                f"Topic name is invalid: the length of '{name}' is longer than the max allowed length {_LONGEST_NAME}"
+            )
+        if not _LEGAL.fullmatch(name):
+            return (
+                f"Topic name is invalid: '{name}' contains one or more characters other than ASCII alphanumerics, "
+                "'.', '_' and '-'"
+            )
+        # Kafka's metrics spell a dot as an underscore.
+        spelt = name.replace(".", "_")
+        alike = next((one for one in self._by_name if one != name and one.replace(".", "_") == spelt), None)
+        return f"Topic '{name}' collides with existing topic: {alike}" if alike else None
+
+    def room(self) -> int:
+        """How many partitions may still be made."""
+        return MOST_PARTITIONS - sum(len(topic.partitions) for topic in self._by_name.values())
 
     def delete(self, name: str) -> Topic | None:
         """Drop a topic with everything in it."""
