@@ -52,8 +52,8 @@ def _produced(node: Node, response: Any, topic: str, part: Any, transactional_id
 
 
 def _stored(node: Node, partition: PartitionLog, raw: bytes, transactional_id: str | None) -> tuple[ErrorCode, int]:
-    del node, transactional_id
-    return partition.append(bytes(raw))
+    refused = node.transactions.admits(partition, raw, transactional_id)
+    return partition.append(bytes(raw)) if refused is ErrorCode.none else (refused, -1)
 
 
 async def fetch(node: Node, request: Any, response: Any, _: Any) -> Any:

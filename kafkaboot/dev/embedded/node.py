@@ -8,6 +8,7 @@ import uuid
 from typing import TYPE_CHECKING, NamedTuple
 
 from kafkaboot.dev.embedded.topics import Topics
+from kafkaboot.dev.embedded.transactions import Transactions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +56,7 @@ class Node:
         self.groups = Groups(self)
         self.offsets = Offsets()
         self.chores: list[Callable[[float], None]] = [self.groups.expire]
+        self.transactions = Transactions(self)
 
     async def run_chores(self) -> None:
         """Until cancelled."""
@@ -67,6 +69,6 @@ class Node:
 
 def all_apis() -> dict[int, Api]:
     """Every request that is answered, by its number."""
-    from kafkaboot.dev.embedded import cluster, data, group_requests, offsets
+    from kafkaboot.dev.embedded import cluster, coordinator, data, group_requests, offsets
 
-    return {api.key: api for room in (cluster, data, group_requests, offsets) for api in room.APIS}
+    return {api.key: api for room in (cluster, coordinator, data, group_requests, offsets) for api in room.APIS}
