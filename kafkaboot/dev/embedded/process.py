@@ -137,6 +137,7 @@ class EmbeddedKafka:
 
 def _read(process: subprocess.Popen[str], lines: SimpleQueue[str]) -> None:
     assert process.stdout is not None
-    for line in process.stdout:
-        lines.put(line.strip())
+    with process.stdout as said:
+        for line in said:
+            lines.put(line.strip())
     lines.put("")
