@@ -59,7 +59,10 @@ def _asked(node: Node, response: Any, asked: Any, *, creates: bool) -> Any:
         return _topic(response, topic.name if topic else None, topic, topic_id, ErrorCode.unknown_topic_id)
     topic = node.topics.get(asked.name)
     if topic is None and creates:
-        topic = node.topics.create(asked.name)
+        if node.topics.objection(asked.name) is not None:
+            return _topic(response, asked.name, None, missing=ErrorCode.invalid_topic_exception)
+        if node.topics.room() >= node.topics.default_partitions:
+            topic = node.topics.create(asked.name)
     return _topic(response, asked.name, topic)
 
 

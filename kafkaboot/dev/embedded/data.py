@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from kio.schema.errors import ErrorCode
 
+from kafkaboot.dev.embedded.acceptance import refusal, stamped
 from kafkaboot.dev.embedded.cluster import NOW
 from kafkaboot.dev.embedded.records import UnreadableBatchError
 from kafkaboot.dev.embedded.wire import Api, make
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
 
 _EARLIEST, _LATEST, _LARGEST = -2, -1, -3
 _READ_COMMITTED = 1
+LONGEST_WAIT = 300.0
+"""Seconds of a long poll, whatever the client allows: it may be gone."""
+LARGEST_ANSWER = 55 * 2**20
+"""Bytes of a fetch, Kafka's `fetch.max.bytes`."""
 
 
 def produce(node: Node, request: Any, response: Any, _: Any) -> Any:
@@ -26,7 +32,7 @@ def produce(node: Node, request: Any, response: Any, _: Any) -> Any:
         response.TopicProduceResponse(
             name=topic.name,
             partition_responses=tuple(
-                _produced(node, response, topic.name, part, request.transactional_id) for part in topic.partition_data
+                _produced(node, response, topic.name, part, request) for part in topic.partition_data
             ),
         )
         for topic in request.topic_data
@@ -34,31 +40,40 @@ def produce(node: Node, request: Any, response: Any, _: Any) -> Any:
     return response.ProduceResponse(responses=topics, throttle_time=NOW) if request.acks else None
 
 
-def _produced(node: Node, response: Any, topic: str, part: Any, transactional_id: str | None) -> Any:
-    partition = node.topics.partition(topic, part.index)
-    error, base = ErrorCode.unknown_topic_or_partition, -1
+def _produced(node: Node, response: Any, name: str, part: Any, request: Any) -> Any:
+    partition = node.topics.partition(name, part.index)
+    error, base, appended = ErrorCode.unknown_topic_or_partition, -1, None
     if partition is not None:
-        error, base = _stored(node, partition, part.records or b"", transactional_id)
+        error, base, appended = _stored(node, partition, part.records or b"", request)
     return make(
         response.PartitionProduceResponse,
         index=part.index,
         error_code=error,
         base_offset=base,
-        log_append_time=None,
+        log_append_time=None if appended is None else datetime.fromtimestamp(appended / 1000, UTC),
         log_start_offset=partition.start if partition else -1,
         record_errors=(),
         error_message=None,
     )
 
 
-def _stored(node: Node, partition: PartitionLog, raw: bytes, transactional_id: str | None) -> tuple[ErrorCode, int]:
-    refused = node.transactions.admits(partition, raw, transactional_id)
-    return partition.append(bytes(raw)) if refused is ErrorCode.none else (refused, -1)
+def _stored(node: Node, partition: PartitionLog, records: Any, request: Any) -> tuple[ErrorCode, int, int | None]:
+    topic = node.topics.get(partition.topic)
+    assert topic is not None
+    raw, appended = bytes(records), None
+    refused = refusal(topic.settings, raw, request.acks)
+    if refused is ErrorCode.none:
+        refused = node.transactions.admits(partition, raw, request.transactional_id)
+    if refused is not ErrorCode.none:
+        return refused, -1, None
+    if topic.settings.append_time:
+        raw, appended = stamped(raw)
+    return *partition.append(raw), appended
 
 
 async def fetch(node: Node, request: Any, response: Any, _: Any) -> Any:
     """Batches from the asked offsets on. Waits for `min_bytes` for as long as the client allows (long polling)."""
-    until = time.monotonic() + request.max_wait.total_seconds()
+    until = time.monotonic() + min(request.max_wait.total_seconds(), LONGEST_WAIT)
     asked = [(topic.topic, part) for topic in request.topics for part in topic.partitions]
     partitions = [node.topics.partition(topic, part.partition) for topic, part in asked]
     committed = request.isolation_level == _READ_COMMITTED
@@ -69,7 +84,7 @@ async def fetch(node: Node, request: Any, response: Any, _: Any) -> Any:
                 partition.watchers.add(event)
         while True:
             event.clear()
-            size, failed, found = _read(asked, partitions, request.max_bytes, committed=committed)
+            size, failed, found = _read(asked, partitions, min(request.max_bytes, LARGEST_ANSWER), committed=committed)
             left = until - time.monotonic()
             if failed or size >= request.min_bytes or left <= 0 or not asked:
                 break

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 BATCH = struct.Struct(">qiibIhiqqqhii")
 """A batch's header, KIP-98: base offset, length, leader epoch, magic, CRC, attributes, last offset delta, first
 timestamp, largest timestamp, producer id, producer epoch, first sequence, number of records."""
-_SKIPPED = 12  # base offset and length, which the length does not count
-_CRC_FROM = 21  # attributes onward
+SKIPPED = 12  # base offset and length, which the length does not count
+CRC_FROM = 21  # attributes onward
 TRANSACTIONAL, CONTROL = 0x10, 0x20
 MAGIC = 2
 REMEMBERED = 5
@@ -92,7 +92,7 @@ class PartitionLog:
         pid, epoch, sequence = producer
         if magic != MAGIC:
             return ErrorCode.unsupported_for_message_format, -1
-        if length + _SKIPPED != len(raw) or crc32c.crc32c(memoryview(raw)[_CRC_FROM:]) != crc:
+        if length + SKIPPED != len(raw) or crc32c.crc32c(memoryview(raw)[CRC_FROM:]) != crc:
             return ErrorCode.corrupt_message, -1
         if attributes & CONTROL or count <= 0 or last_delta != count - 1:
             return ErrorCode.invalid_record, -1
@@ -207,6 +207,11 @@ class PartitionLog:
         self.size -= sum(len(batch.raw) for batch in self.batches[:gone])
         del self.batches[:gone]
         self.aborted = [one for one in self.aborted if one.marker >= self.start]
+
+    def replace(self, until: int, kept: list[Batch]) -> None:
+        """Put what compaction kept in the place of the first `until` batches."""
+        self.size += sum(len(batch.raw) for batch in kept) - sum(len(batch.raw) for batch in self.batches[:until])
+        self.batches[:until] = kept
 
 
 def control_batch(pid: int, epoch: int, *, commit: bool) -> bytes:

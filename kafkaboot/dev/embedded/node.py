@@ -28,6 +28,8 @@ class NodeSettings(NamedTuple):
         auto_create: Whether such a topic is made.
         rebalance_delay: Seconds that a new group waits for more members; a desk waits for nobody.
         min_session_timeout: Seconds; tests want less than Kafka's 6.
+        consumer_heartbeat_interval: Seconds between two heartbeats of a KIP-848 member; a rebalance takes two or three.
+        consumer_session_timeout: Seconds of silence after which such a member is out.
     """
 
     port: int = 0
@@ -35,6 +37,8 @@ class NodeSettings(NamedTuple):
     auto_create: bool = True
     rebalance_delay: float = 0.0
     min_session_timeout: float = 0.5
+    consumer_heartbeat_interval: float = 0.3
+    consumer_session_timeout: float = 10.0
 
 
 class Node:
@@ -48,6 +52,7 @@ class Node:
         # Their modules answer requests too, and so need this one.
         from kafkaboot.dev.embedded.groups import Groups
         from kafkaboot.dev.embedded.offsets import Offsets
+        from kafkaboot.dev.embedded.retention import Retention
 
         self.settings = settings
         self.port = settings.port
@@ -55,7 +60,7 @@ class Node:
         self.topics = Topics(settings.default_partitions)
         self.groups = Groups(self)
         self.offsets = Offsets()
-        self.chores: list[Callable[[float], None]] = [self.groups.expire]
+        self.chores: list[Callable[[float], None]] = [self.groups.expire, Retention(self).chore]
         self.transactions = Transactions(self)
 
     async def run_chores(self) -> None:
@@ -69,6 +74,15 @@ class Node:
 
 def all_apis() -> dict[int, Api]:
     """Every request that is answered, by its number."""
-    from kafkaboot.dev.embedded import cluster, coordinator, data, group_requests, offsets
+    from kafkaboot.dev.embedded import (
+        admin,
+        cluster,
+        coordinator,
+        data,
+        group_requests,
+        offsets,
+        settings_requests,
+    )
 
-    return {api.key: api for room in (cluster, coordinator, data, group_requests, offsets) for api in room.APIS}
+    rooms = (admin, cluster, coordinator, data, group_requests, offsets, settings_requests)
+    return {api.key: api for room in rooms for api in room.APIS}

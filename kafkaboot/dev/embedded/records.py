@@ -11,7 +11,9 @@ import struct
 import zlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kafkaboot.dev.embedded.log import BATCH
+import crc32c
+
+from kafkaboot.dev.embedded.log import BATCH, CRC_FROM, SKIPPED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,6 +72,14 @@ def records_of(raw: bytes) -> Iterator[StoredRecord]:
             yield StoredRecord(base + offset_delta, timestamp, key, value, body[begin:end])
     except IndexError as error:
         raise UnreadableBatchError("the batch ends in the middle of a record") from error
+
+
+def sealed(head: list[int], body: bytes) -> bytes:
+    """A batch of a header (the fields of `BATCH`) and its records, with length and checksum as they now are."""
+    head[1] = BATCH.size - SKIPPED + len(body)
+    checked = BATCH.pack(*head)[CRC_FROM:] + body
+    head[4] = crc32c.crc32c(checked)
+    return BATCH.pack(*head)[:CRC_FROM] + checked
 
 
 def unpacked(body: bytes, codec: int) -> bytes:
