@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 from kio.schema.errors import ErrorCode
 
 from kafkaboot.dev.embedded.classic_groups import ClassicGroup
+from kafkaboot.dev.embedded.consumer_groups import ConsumerGroup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kafkaboot.dev.embedded.node import Node
+
+Group = ClassicGroup | ConsumerGroup
 
 
 class Groups:
@@ -19,12 +22,12 @@ class Groups:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._by_id: dict[str, ClassicGroup] = {}
+        self._by_id: dict[str, Group] = {}
 
-    def __iter__(self) -> Iterator[ClassicGroup]:
+    def __iter__(self) -> Iterator[Group]:
         return iter(list(self._by_id.values()))
 
-    def get(self, group_id: str) -> ClassicGroup | None:
+    def get(self, group_id: str) -> Group | None:
         """The group of that name, if there is one."""
         return self._by_id.get(group_id)
 
@@ -34,6 +37,15 @@ class Groups:
         if group is None or (group.empty and not isinstance(group, ClassicGroup)):
             group = self._by_id[group_id] = ClassicGroup(group_id, self._node.settings.rebalance_delay)
         return group if isinstance(group, ClassicGroup) else None
+
+    def to_beat(self, group_id: str, *, joins: bool) -> ConsumerGroup | None:
+        """The consumer group of that name, made where there is none and somebody joins."""
+        group = self._by_id.get(group_id)
+        if joins and (group is None or (group.empty and not isinstance(group, ConsumerGroup))):
+            settings = self._node.settings
+            group = ConsumerGroup(group_id, self._node.topics, settings.consumer_session_timeout)
+            self._by_id[group_id] = group
+        return group if isinstance(group, ConsumerGroup) else None
 
     def remember(self, group_id: str) -> None:
         """A group has offsets, and so is there, even when nobody has ever joined it."""
@@ -85,5 +97,5 @@ class Groups:
 
     def check_fetch(self, group_id: str, member_id: str | None, epoch: int) -> ErrorCode:
         """Whether a member of a consumer group may ask for offsets."""
-        del group_id, member_id, epoch
-        return ErrorCode.none
+        group = self._by_id.get(group_id)
+        return group.check_fetch(member_id, epoch) if isinstance(group, ConsumerGroup) else ErrorCode.none
