@@ -77,6 +77,7 @@ def all_apis() -> dict[int, Api]:
     from kafkaboot.dev.embedded import (
         admin,
         cluster,
+        consumer_group_requests,
         coordinator,
         data,
         group_requests,
@@ -84,5 +85,5 @@ def all_apis() -> dict[int, Api]:
         settings_requests,
     )
 
-    rooms = (admin, cluster, coordinator, data, group_requests, offsets, settings_requests)
+    rooms = (admin, cluster, consumer_group_requests, coordinator, data, group_requests, offsets, settings_requests)
     return {api.key: api for room in rooms for api in room.APIS}
