@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 import time
 import uuid
 from collections import Counter
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 EMPTY, PREPARING, COMPLETING, STABLE = "Empty", "PreparingRebalance", "CompletingRebalance", "Stable"
 NO_GENERATION = -1
+CONSUMERS = "consumer"
+"""The protocol type whose members say which topics they read."""
 
 
 class JoinAsked(NamedTuple):
@@ -155,6 +158,19 @@ class ClassicGroup:
 
     def _static(self, instance_id: str) -> Member | None:
         return next((member for member in self.members.values() if member.instance_id == instance_id), None)
+
+    def subscribed_topics(self) -> set[str] | None:
+        """What the members read, as far as they are consumers; `None` when they are something else."""
+        if not self.members:
+            return set()
+        if self.protocol_type != CONSUMERS:
+            return None
+        return {
+            topic
+            for member in self.members.values()
+            for metadata in member.protocols.values()
+            for topic in topics_of(metadata)
+        }
 
     def _fits(self, asked: JoinAsked) -> bool:
         """Whether the member speaks a protocol that all others speak too."""
@@ -372,3 +388,18 @@ class ClassicGroup:
         if self.state == PREPARING and self._until <= now:
             self._complete(now)
         self._complete_if_all_joined(now)
+
+
+def topics_of(metadata: bytes) -> list[str]:
+    """The topics in a consumer's subscription; none where it cannot be read, for it is the clients' own format."""
+    topics = []
+    try:
+        (number,) = struct.unpack_from(">i", metadata, 2)
+        at = 6
+        for _ in range(number):
+            (length,) = struct.unpack_from(">h", metadata, at)
+            topics.append(metadata[at + 2 : at + 2 + length].decode())
+            at += 2 + length
+    except (struct.error, UnicodeDecodeError):
+        return []
+    return topics

@@ -113,6 +113,7 @@ class ConsumerGroup:
     """
 
     kind = "Consumer"
+    protocol_type = "consumer"
 
     def __init__(self, group_id: str, topics: Topics, session_timeout: float) -> None:
         self.id = group_id

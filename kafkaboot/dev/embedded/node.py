@@ -80,10 +80,21 @@ def all_apis() -> dict[int, Api]:
         consumer_group_requests,
         coordinator,
         data,
+        group_admin,
         group_requests,
         offsets,
         settings_requests,
     )
 
-    rooms = (admin, cluster, consumer_group_requests, coordinator, data, group_requests, offsets, settings_requests)
+    rooms = (
+        admin,
+        cluster,
+        consumer_group_requests,
+        coordinator,
+        data,
+        group_admin,
+        group_requests,
+        offsets,
+        settings_requests,
+    )
     return {api.key: api for room in rooms for api in room.APIS}
