@@ -17,6 +17,7 @@ import threading
 from typing import Any
 
 from kafkaboot.dev.embedded.node import Node, NodeSettings
+from kafkaboot.dev.embedded.orders import obey
 from kafkaboot.dev.embedded.server import Server
 
 LOOK = 0.5
@@ -35,7 +36,7 @@ async def main() -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    threading.Thread(target=_take_orders, args=(loop, node, ended), daemon=True).start()
+    threading.Thread(target=_take_orders, args=(loop, server, ended), daemon=True).start()
     parent = os.getppid()
     while not ended.is_set() and os.getppid() == parent:
         try:
@@ -45,21 +46,14 @@ async def main() -> None:
     await server.stop()
 
 
-def _take_orders(loop: asyncio.AbstractEventLoop, node: Node, ended: asyncio.Event) -> None:
+def _take_orders(loop: asyncio.AbstractEventLoop, server: Server, ended: asyncio.Event) -> None:
+    async def obeyed(order: dict[str, Any]) -> dict[str, Any]:
+        return obey(server, order)
+
     for line in sys.stdin:
-        order = json.loads(line)
-        done = asyncio.run_coroutine_threadsafe(_obey(node, order), loop)
+        done = asyncio.run_coroutine_threadsafe(obeyed(json.loads(line)), loop)
         print(json.dumps(done.result()), flush=True)
     loop.call_soon_threadsafe(ended.set)
-
-
-async def _obey(node: Node, order: dict[str, Any]) -> dict[str, Any]:
-    """`{"create": name, "partitions": n}` makes a topic unless it is there."""
-    if "create" in order:
-        if node.topics.get(order["create"]) is None:
-            node.topics.create(order["create"], order["partitions"])
-        return {}
-    return {"error": f"there is no such order: {', '.join(order)}"}
 
 
 def _arguments() -> argparse.Namespace:

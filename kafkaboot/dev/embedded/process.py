@@ -87,6 +87,74 @@ class EmbeddedKafka:
         """Create a topic; one that exists already is left as it is."""
         self.order(create=name, partitions=partitions)
 
+    def fail(
+        self,
+        api: str,
+        *,
+        error: str,
+        times: int | None = 1,
+        topic: str | None = None,
+        client_id: str | None = None,
+    ) -> None:
+        """Answer the next requests of a kind with an error; nothing of what they ask is done.
+
+        Args:
+            api: The request in Kafka's name for it, in lower case with underscores: `produce`, `offset_commit`; `any`
+                for each.
+            error: Kafka's name of the error: `NOT_LEADER_OR_FOLLOWER`.
+            times: How many requests; `None` for all until `clear_faults()`.
+            topic: Only requests for this topic; of other topics in the same request nothing is kept back.
+            client_id: Only requests of this client (`client.id`).
+
+        Raises:
+            BrokerStartError: There is no such request or error.
+        """
+        self.order(fault={"api": api, "error": error, "times": times, "topic": topic, "client_id": client_id})
+
+    def delay(
+        self,
+        api: str,
+        seconds: float,
+        *,
+        times: int | None = 1,
+        topic: str | None = None,
+        client_id: str | None = None,
+    ) -> None:
+        """Let the next requests of a kind wait before they are begun, and with them what their client sends after.
+
+        The other arguments are those of `fail`.
+        """
+        self.order(fault={"api": api, "delay": seconds, "times": times, "topic": topic, "client_id": client_id})
+
+    def drop(
+        self,
+        api: str,
+        *,
+        applied: bool = False,
+        times: int | None = 1,
+        topic: str | None = None,
+        client_id: str | None = None,
+    ) -> None:
+        """Close the connection on the next requests of a kind, without an answer.
+
+        Args:
+            api: As for `fail`, like the other arguments.
+            applied: Do what is asked before, so that only the answer is lost: the client cannot know.
+            times: How many requests.
+            topic: Only requests for this topic.
+            client_id: Only requests of this client.
+        """
+        fault = {"api": api, "drop": True, "applied": applied, "times": times, "topic": topic, "client_id": client_id}
+        self.order(fault=fault)
+
+    def clear_faults(self) -> None:
+        """Forget what was ordered by `fail`, `delay` and `drop`."""
+        self.order(faults="clear")
+
+    def faults_left(self) -> int:
+        """How many of them have not run out: a test that wants to know that its fault befell looks for 0."""
+        return int(self.order(faults="left")["left"])
+
     def order(self, **order: Any) -> dict[str, Any]:
         """Tell the broker to do something; answers what it answers.
 
