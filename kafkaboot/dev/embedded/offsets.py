@@ -11,8 +11,9 @@ from kafkaboot.dev.embedded.cluster import NOW
 from kafkaboot.dev.embedded.wire import Api, make
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
+    from kafkaboot.dev.embedded.journal import Entry, Journal
     from kafkaboot.dev.embedded.node import Node
 
 LARGEST_METADATA = 4096
@@ -39,9 +40,14 @@ Partition = tuple[str, int]
 
 
 class Offsets:
-    """The committed offsets of all groups."""
+    """The committed offsets of all groups.
 
-    def __init__(self) -> None:
+    Args:
+        journal: Where every change is taken down, to be replayed when the broker starts again.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
         self._committed: dict[str, dict[Partition, _Written]] = {}
         self._staged: dict[str, dict[int, dict[Partition, _Written]]] = {}
         self._order = count()
@@ -51,6 +57,7 @@ class Offsets:
         known = self._committed.setdefault(group_id, {})
         for partition, committed in offsets.items():
             known[partition] = _Written(next(self._order), committed)
+        self._journal.write("offsets", "commit", group_id, _flat(offsets))
 
     def fetch(self, group_id: str) -> dict[Partition, Committed]:
         """What a group has committed."""
@@ -61,6 +68,7 @@ class Offsets:
         held = self._staged.setdefault(group_id, {}).setdefault(producer_id, {})
         for partition, committed in offsets.items():
             held[partition] = _Written(next(self._order), committed)
+        self._journal.write("offsets", "stage", producer_id, group_id, _flat(offsets))
 
     def complete(self, producer_id: int, group_id: str, commit: bool) -> None:
         """End a transaction: what it held back counts now, unless something newer was committed, or never does."""
@@ -73,6 +81,7 @@ class Offsets:
             for partition, one in held.items():
                 if partition not in known or known[partition].order < one.order:
                     known[partition] = one
+        self._journal.write("offsets", "complete", producer_id, group_id, commit)
 
     def pending(self, group_id: str) -> set[Partition]:
         """Partitions whose offset an open transaction may still change."""
@@ -84,21 +93,61 @@ class Offsets:
 
     def delete(self, group_id: str, partitions: Iterable[Partition]) -> None:
         """Forget single offsets of a group."""
-        for partition in partitions:
+        gone = list(partitions)
+        for partition in gone:
             self._committed.get(group_id, {}).pop(partition, None)
             for held in self._staged.get(group_id, {}).values():
                 held.pop(partition, None)
+        self._journal.write("offsets", "delete", group_id, gone)
 
     def delete_group(self, group_id: str) -> None:
         """Forget everything of a group."""
         self._committed.pop(group_id, None)
         self._staged.pop(group_id, None)
+        self._journal.write("offsets", "delete-group", group_id)
 
     def delete_topic(self, topic: str) -> None:
         """Forget every group's offsets in a topic that is gone."""
         for group_id in self.groups():
             gone = {partition for partition in self._committed.get(group_id, {}) if partition[0] == topic}
             self.delete(group_id, gone | {partition for partition in self.pending(group_id) if partition[0] == topic})
+
+    def replay(self, what: str, *fields: Any) -> None:
+        """Do again what the journal has taken down."""
+        match what, *fields:
+            case "commit", group_id, offsets:
+                self.commit(group_id, _mapping(offsets))
+            case "stage", producer_id, group_id, offsets:
+                self.stage(producer_id, group_id, _mapping(offsets))
+            case "complete", producer_id, group_id, commit:
+                self.complete(producer_id, group_id, commit)
+            case "delete", group_id, partitions:
+                self.delete(group_id, map(tuple, partitions))
+            case "delete-group", group_id:
+                self.delete_group(group_id)
+            case _:
+                raise ValueError(f"the journal has an entry that is not known: offsets {what}")
+
+    def entries(self) -> Iterator[Entry]:
+        """What a journal must have taken down to come to this."""
+        written: list[tuple[int, Entry]] = []
+        for group_id, known in self._committed.items():
+            for partition, one in known.items():
+                written.append((one.order, ["commit", group_id, _flat({partition: one.committed})]))
+        for group_id, staged in self._staged.items():
+            for producer_id, held in staged.items():
+                for partition, one in held.items():
+                    written.append((one.order, ["stage", producer_id, group_id, _flat({partition: one.committed})]))
+        for _, entry in sorted(written, key=lambda each: each[0]):
+            yield ["offsets", *entry]
+
+
+def _flat(offsets: Mapping[Partition, Committed]) -> list[list[Any]]:
+    return [[*partition, *committed] for partition, committed in offsets.items()]
+
+
+def _mapping(flat: Iterable[list[Any]]) -> dict[Partition, Committed]:
+    return {(topic, index): Committed(*committed) for topic, index, *committed in flat}
 
 
 def offset_commit(node: Node, request: Any, response: Any, _: Any) -> Any:
@@ -115,7 +164,7 @@ def offset_commit(node: Node, request: Any, response: Any, _: Any) -> Any:
     for topic in request.topics:
         errors = []
         for part in topic.partitions:
-            error = refused or _refusal(node, topic.name, part.committed_metadata)
+            error = refused or _refusal(node, topic.name, part)
             index = part.partition_index
             errors.append(response.OffsetCommitResponsePartition(partition_index=index, error_code=error))
             if error is ErrorCode.none:
@@ -129,10 +178,10 @@ def offset_commit(node: Node, request: Any, response: Any, _: Any) -> Any:
     return make(response.OffsetCommitResponse, throttle_time=NOW, topics=tuple(topics))
 
 
-def _refusal(node: Node, topic: str, metadata: str | None) -> ErrorCode:
-    if node.topics.get(topic) is None:
+def _refusal(node: Node, topic: str, part: Any) -> ErrorCode:
+    if node.topics.partition(topic, part.partition_index) is None:
         return ErrorCode.unknown_topic_or_partition
-    if len((metadata or "").encode()) > LARGEST_METADATA:
+    if len((part.committed_metadata or "").encode()) > LARGEST_METADATA:
         return ErrorCode.offset_metadata_too_large
     return ErrorCode.none
 
