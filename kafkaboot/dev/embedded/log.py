@@ -77,7 +77,7 @@ class PartitionLog:
     @property
     def stable(self) -> int:
         """The last stable offset: everything before it is decided."""
-        return min(self.open.values(), default=self.end)
+        return max(self.start, min(self.open.values(), default=self.end))
 
     # --- writing
 
