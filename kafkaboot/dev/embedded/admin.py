@@ -137,6 +137,7 @@ def delete_topics(node: Node, request: Any, response: Any, _: Any) -> Any:
             message = "This server does not host this topic ID." if by_id else None
         else:
             node.topics.delete(topic.name)
+            node.offsets.delete_topic(topic.name)
         results.append(
             make(
                 response.DeletableTopicResult,

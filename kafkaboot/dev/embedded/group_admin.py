@@ -11,7 +11,7 @@ from kafkaboot.dev.embedded.cluster import NOW
 from kafkaboot.dev.embedded.wire import Api, make
 
 if TYPE_CHECKING:
-    from kafkaboot.dev.embedded.classic_groups import Member
+    from kafkaboot.dev.embedded.classic_members import Member
     from kafkaboot.dev.embedded.node import Node
 
 _NOT_ASKED = -(2**31)

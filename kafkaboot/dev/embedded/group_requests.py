@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from kio.schema.errors import ErrorCode
 
-from kafkaboot.dev.embedded.classic_groups import ClassicGroup, JoinAsked, Joined, Synced
+from kafkaboot.dev.embedded.classic_groups import ClassicGroup
+from kafkaboot.dev.embedded.classic_members import JoinAsked, Joined, Synced
 from kafkaboot.dev.embedded.cluster import NOW
 from kafkaboot.dev.embedded.wire import Api, make
 
