@@ -18,7 +18,7 @@ from kafkaboot.boot.running import publish_from, run_loop, start, wanted
 from kafkaboot.boot.signals import StopSignals
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from kafkaboot.boot.blueprint import Blueprint
     from kafkaboot.boot.component import Component
@@ -41,6 +41,8 @@ class Application:
         environ: The environment's variables; the process's own by default.
         directory: Where relative paths begin; the working directory by default.
         defaults: Defaults by key, below every other source.
+        known_profiles: Profiles that may be asked for though nothing belongs to them.
+        components: Built instead of the application's own of the same types; a test's doubles.
         narrator: Hears what happens.
     """
 
@@ -54,9 +56,13 @@ class Application:
         environ: Mapping[str, str] | None = None,
         directory: str | Path | None = None,
         defaults: Mapping[str, Any] | None = None,
+        known_profiles: Collection[str] = (),
+        components: Sequence[Component] = (),
         narrator: Narrator | None = None,
     ) -> None:
-        began: dict[str, Any] = {} if environ is None else {"environ": environ}
+        began: dict[str, Any] = {"known_profiles": known_profiles, "components": components}
+        if environ is not None:
+            began["environ"] = environ
         folder = Path(directory or Path.cwd()).resolve()
         self._began = perf_counter()
         self.launch = Launch(

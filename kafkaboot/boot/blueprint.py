@@ -21,7 +21,7 @@ from kafkaboot.declare import Declarations, publishing_methods, scan
 from kafkaboot.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from kafkaboot.boot.analysis import Analyzer
     from kafkaboot.boot.autoconfiguration import Loaded
@@ -51,6 +51,8 @@ class Launch:
         environ: The environment's variables.
         directory: Where relative paths begin.
         defaults: Defaults by key, below every other source.
+        known_profiles: Profiles that may be asked for though nothing belongs to them.
+        components: Built instead of those of the application that provide the same types.
     """
 
     app: str | None = None
@@ -60,6 +62,8 @@ class Launch:
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     directory: Path = field(default_factory=Path.cwd)
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    known_profiles: Collection[str] = ()
+    components: Sequence[Component] = ()
 
     def placed(self) -> Launch:
         """The same with a folder or a YAML file taken apart: where it lies becomes the directory."""
@@ -110,6 +114,7 @@ def read(launch: Launch) -> Configuration:
         overrides=launch.overrides,
         environ=launch.environ,
         directory=launch.directory,
+        known_profiles=launch.known_profiles,
         defaults=launch.defaults,
     )
 
@@ -167,7 +172,9 @@ def draw(
     apps, application = packages_of(launch, configuration)
     declarations = scan(*apps, root=launch.directory)
     _check_settings(configuration, declarations)
-    components = [*_declared(configuration, declarations), *_known(configuration, application, sections)]
+    replaced = {one.provides for one in launch.components}
+    declared = [one for one in _declared(configuration, declarations) if one.provides not in replaced]
+    components = [*declared, *launch.components, *_known(configuration, application, sections)]
     here = Surroundings(configuration, components, declarations.handlers)
     decisions = decide(found, here)
 

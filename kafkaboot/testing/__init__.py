@@ -1,20 +1,81 @@
-"""Tests of an application, and of kafkaboot itself."""
+"""Tests of an application, and of kafkaboot itself. The names load when they are first used."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kafkaboot.testing.app import TestApp
+    from kafkaboot.testing.brokers import RunningBroker, SessionBrokers
+    from kafkaboot.testing.chaos import Chaos, Worker
+    from kafkaboot.testing.checker import Input, check
+    from kafkaboot.testing.environment import create_test_environment
+    from kafkaboot.testing.handler_probe import HandlerProbe
+    from kafkaboot.testing.history import Event, History
     from kafkaboot.testing.probes import eventually, eventually_async
+    from kafkaboot.testing.proxy import ChaosProxy
+    from kafkaboot.testing.rebalance import force_rebalance
+    from kafkaboot.testing.report import Report, Violation
+    from kafkaboot.testing.samples import generate
+    from kafkaboot.testing.throughput import Throughput, measure_throughput
+    from kafkaboot.testing.wiring import Wiring, wired
 
-__all__ = ["eventually", "eventually_async"]
+_FILES = {
+    "Chaos": "chaos",
+    "ChaosProxy": "proxy",
+    "Event": "history",
+    "HandlerProbe": "handler_probe",
+    "History": "history",
+    "Input": "checker",
+    "Report": "report",
+    "RunningBroker": "brokers",
+    "SessionBrokers": "brokers",
+    "TestApp": "app",
+    "Throughput": "throughput",
+    "Violation": "report",
+    "Wiring": "wiring",
+    "Worker": "chaos",
+    "check": "checker",
+    "create_test_environment": "environment",
+    "eventually": "probes",
+    "eventually_async": "probes",
+    "force_rebalance": "rebalance",
+    "generate": "samples",
+    "measure_throughput": "throughput",
+    "wired": "wiring",
+}
 
-_ROOM = dict.fromkeys(__all__, "kafkaboot.testing.probes")
+__all__ = [
+    "Chaos",
+    "ChaosProxy",
+    "Event",
+    "HandlerProbe",
+    "History",
+    "Input",
+    "Report",
+    "RunningBroker",
+    "SessionBrokers",
+    "TestApp",
+    "Throughput",
+    "Violation",
+    "Wiring",
+    "Worker",
+    "check",
+    "create_test_environment",
+    "eventually",
+    "eventually_async",
+    "force_rebalance",
+    "generate",
+    "measure_throughput",
+    "wired",
+]
 
 
-def __getattr__(name: str) -> object:
+def __getattr__(name: str) -> Any:
     import importlib
 
-    if name in _ROOM:
-        return getattr(importlib.import_module(_ROOM[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _FILES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_FILES[name]}"), name)
+    globals()[name] = value
+    return value

@@ -15,7 +15,7 @@ from kafkaboot.client.ports import TP, Committed, TopicInfo
 from kafkaboot.errors import BrokerUnreachableError, ClientError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from concurrent.futures import Future
 
     from confluent_kafka.admin import TopicMetadata  # type: ignore[attr-defined]
@@ -111,6 +111,53 @@ class ConfluentAdmin:
                 raise client_error(at.error, where=where)
             found[TP(at.topic, at.partition)] = Committed(at.offset if at.offset >= 0 else None, at.metadata or "")
         return found
+
+    def delete_topics(self, names: Collection[str], timeout: float) -> None:
+        """Delete, and return when no broker shows them any more; one that does not exist is no error."""
+        if not names:
+            return
+        futures = self._ask("delete_topics", list(names), timeout, "the deletion of topics")
+        until = time.monotonic() + timeout
+        for name, future in futures.items():
+            try:
+                self._answer(future, until, f"deleting topic {name}")
+            except ClientError as error:
+                if error.code != "UNKNOWN_TOPIC_OR_PART":
+                    raise
+        while left := set(names) & self.topics(max(0.1, until - time.monotonic())).keys():
+            if time.monotonic() >= until:
+                raise ClientError(
+                    f"deleted, and still shown: {', '.join(sorted(left))}",
+                    code="_TIMED_OUT",
+                    retriable=True,
+                    where=self._servers,
+                    todo="wait until all brokers are up, and try again",
+                )
+            time.sleep(_LOOK)
+
+    def groups(self, timeout: float) -> set[str]:
+        """The names of all groups."""
+        try:
+            future = self._open().list_consumer_groups(request_timeout=timeout)
+        except KafkaException as error:
+            raise self._explained(error, "the list of groups") from error
+        answer = self._answer(future, time.monotonic() + timeout, "the list of groups")
+        for refused in answer.errors or ():
+            raise self._explained(refused, "the list of groups")
+        return {group.group_id for group in answer.valid or ()}
+
+    def delete_groups(self, names: Collection[str], timeout: float) -> None:
+        """Delete groups without members; one that does not exist is no error."""
+        if not names:
+            return
+        futures = self._ask("delete_consumer_groups", list(names), timeout, "the deletion of groups")
+        until = time.monotonic() + timeout
+        for name, future in futures.items():
+            try:
+                self._answer(future, until, f"deleting group {name}")
+            except ClientError as error:
+                if error.code != "GROUP_ID_NOT_FOUND":
+                    raise
 
     def close(self) -> None:
         """Drop the connection; a second call does nothing."""

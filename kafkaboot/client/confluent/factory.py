@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from kafkaboot.client.confluent.admin import ConfluentAdmin
     from kafkaboot.client.confluent.consumer import ConfluentConsumer
     from kafkaboot.client.confluent.producer import ConfluentProducer
+    from kafkaboot.client.confluent.reader import TopicReader
     from kafkaboot.client.settings import KafkaSettings
 
 C = TypeVar("C")
@@ -77,6 +78,12 @@ class ConfluentClients:
         from kafkaboot.client.confluent.admin import ConfluentAdmin
 
         return self._make(ConfluentAdmin, {}, "the admin client")
+
+    def reader(self) -> TopicReader:
+        """What reads whole topics, outside any group."""
+        from kafkaboot.client.confluent.reader import TopicReader
+
+        return self._make(TopicReader, {}, "the reader")
 
     def _make(self, kind: Callable[[dict[str, Any]], C], overrides: Mapping[str, object], whose: str) -> C:
         config = {**self._common, **as_librdkafka(overrides)}
