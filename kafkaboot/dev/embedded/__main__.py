@@ -14,11 +14,14 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
+from kafkaboot.dev.broker import BrokerStartError
 from kafkaboot.dev.embedded.node import Node, NodeSettings
 from kafkaboot.dev.embedded.orders import obey
 from kafkaboot.dev.embedded.server import Server
+from kafkaboot.dev.embedded.store import Store
 
 LOOK = 0.5
 """Seconds between two looks at the parent: a process that it forked may keep the pipe open."""
@@ -29,6 +32,11 @@ async def main() -> None:
     given = _arguments()
     logging.basicConfig(level=logging.WARNING, format="embedded broker: %(message)s")
     node = Node(NodeSettings(port=given.port, default_partitions=given.partitions))
+    try:
+        store = Store(node, given.data_dir) if given.data_dir else None
+    except BrokerStartError as error:
+        print(error.line, flush=True)
+        sys.exit(1)
     server = Server(node)
     await server.start()
     print(node.port, flush=True)
@@ -44,6 +52,8 @@ async def main() -> None:
         except TimeoutError:
             continue
     await server.stop()
+    if store is not None:
+        store.close()
 
 
 def _take_orders(loop: asyncio.AbstractEventLoop, server: Server, ended: asyncio.Event) -> None:
@@ -60,6 +70,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="kafkaboot.dev.embedded")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--partitions", type=int, default=4)
+    parser.add_argument("--data-dir", type=Path)
     return parser.parse_args()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 import time
 from bisect import bisect_left, bisect_right
@@ -13,6 +14,11 @@ from kio.schema.errors import ErrorCode
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Iterable
+
+    from kafkaboot.dev.embedded.segments import Bounds, PartitionFiles
+
+log = logging.getLogger("kafkaboot.embedded")
 
 BATCH = struct.Struct(">qiibIhiqqqhii")
 """A batch's header, KIP-98: base offset, length, leader epoch, magic, CRC, attributes, last offset delta, first
@@ -24,6 +30,8 @@ MAGIC = 2
 REMEMBERED = 5
 """Batches of a producer whose repetition is recognised (`max.in.flight` of an idempotent producer)."""
 _SEQUENCES = 1 << 31
+_MARKER = BATCH.size + 8
+"""Of a control batch the byte that tells a commit from an abort."""
 
 
 class Batch(NamedTuple):
@@ -61,6 +69,7 @@ class PartitionLog:
         start: The oldest offset that is kept.
         end: The offset of the next record: the high watermark, since there is one replica.
         watchers: Set when something was appended or became visible.
+        files: Where it is kept too, when it is kept on disk.
     """
 
     def __init__(self, topic: str, index: int) -> None:
@@ -73,6 +82,7 @@ class PartitionLog:
         self.open: dict[int, int] = {}
         self.aborted: list[Aborted] = []
         self.watchers: set[asyncio.Event] = set()
+        self.files: PartitionFiles | None = None
 
     @property
     def stable(self) -> int:
@@ -100,7 +110,11 @@ class PartitionLog:
             error, known = self._admit(pid, epoch, sequence, count)
             if error is not ErrorCode.none or known >= 0:
                 return error, known
-        base = self._store(raw, last_delta, largest)
+        try:
+            base = self._store(raw, last_delta, largest)
+        except OSError as error:
+            log.warning("%s-%d: a batch is refused, it cannot be kept: %s", self.topic, self.index, error)
+            return ErrorCode.kafka_storage_error, -1
         if pid >= 0:
             self._remember(pid, epoch, sequence, count, base)
             if attributes & TRANSACTIONAL:
@@ -135,6 +149,8 @@ class PartitionLog:
         base = self.end
         # The base offset and the leader's epoch are the broker's to write; the checksum does not cover them.
         stored = base.to_bytes(8, "big") + raw[8:12] + b"\0\0\0\0" + raw[16:]
+        if self.files is not None:
+            self.files.append(base, stored)
         self.batches.append(Batch(base, base + last_delta, largest, stored))
         self.end = base + last_delta + 1
         self.size += len(stored)
@@ -142,14 +158,34 @@ class PartitionLog:
 
     def mark(self, pid: int, epoch: int, *, commit: bool) -> None:
         """End a producer's transaction here: write its marker, and forget that it is open."""
-        first = self.open.pop(pid, None)
         offset = self._store(control_batch(pid, epoch, commit=commit), 0, int(time.time() * 1000))
+        self._ended(pid, epoch, offset, commit=commit)
+        self.announce()
+
+    def _ended(self, pid: int, epoch: int, marker: int, *, commit: bool) -> None:
+        first = self.open.pop(pid, None)
         producer = self.producers.get(pid)
         if producer is None or producer.epoch != epoch:
             self.producers[pid] = Producer(epoch)
         if first is not None and not commit:
-            self.aborted.append(Aborted(pid, first, offset))
-        self.announce()
+            self.aborted.append(Aborted(pid, first, marker))
+
+    def restore(self, bounds: Bounds, batches: Iterable[bytes]) -> None:
+        """Take up what was kept: batches, and what their headers tell of producers and transactions."""
+        self.start = bounds.start
+        for raw in batches:
+            base, _, _, _, _, attributes, last_delta, _, largest, pid, epoch, sequence, _ = BATCH.unpack_from(raw)
+            if base + last_delta >= self.start:
+                self.batches.append(Batch(base, base + last_delta, largest, raw))
+                self.size += len(raw)
+            self.end = base + last_delta + 1
+            if attributes & CONTROL:
+                self._ended(pid, epoch, base, commit=bool(raw[_MARKER]))
+            elif pid >= 0:
+                self._remember(pid, epoch, sequence, last_delta + 1, base)
+                if attributes & TRANSACTIONAL and base >= bounds.compacted:
+                    self.open.setdefault(pid, base)
+        self.end = max(self.end, bounds.end)
 
     def announce(self) -> None:
         """Wake those who wait for records."""
@@ -207,11 +243,16 @@ class PartitionLog:
         self.size -= sum(len(batch.raw) for batch in self.batches[:gone])
         del self.batches[:gone]
         self.aborted = [one for one in self.aborted if one.marker >= self.start]
+        if self.files is not None:
+            self.files.delete_before(self.start, self.end)
 
     def replace(self, until: int, kept: list[Batch]) -> None:
         """Put what compaction kept in the place of the first `until` batches."""
         self.size += sum(len(batch.raw) for batch in kept) - sum(len(batch.raw) for batch in self.batches[:until])
         self.batches[:until] = kept
+        if self.files is not None:
+            compacted = self.batches[len(kept)].base if len(kept) < len(self.batches) else self.end
+            self.files.replace([batch.raw for batch in self.batches], self.end, compacted)
 
 
 def control_batch(pid: int, epoch: int, *, commit: bool) -> bytes:

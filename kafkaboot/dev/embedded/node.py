@@ -7,6 +7,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING, NamedTuple
 
+from kafkaboot.dev.embedded.journal import Journal
 from kafkaboot.dev.embedded.topics import Topics
 from kafkaboot.dev.embedded.transactions import Transactions
 
@@ -57,9 +58,10 @@ class Node:
         self.settings = settings
         self.port = settings.port
         self.cluster_id = uuid.uuid4().hex[:22]
+        self.journal = Journal()
         self.topics = Topics(settings.default_partitions)
         self.groups = Groups(self)
-        self.offsets = Offsets()
+        self.offsets = Offsets(self.journal)
         self.chores: list[Callable[[float], None]] = [self.groups.expire, Retention(self).chore]
         self.transactions = Transactions(self)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -29,13 +30,18 @@ class EmbeddedKafka:
     Args:
         port: Where it listens; a free port when it is `None`.
         partitions: Of a topic that a client names without having made it.
+        data_dir: Where topics, records, offsets and transactions are kept across runs, and survive a kill; in memory
+            when it is `None`. One broker at a time may have it.
     """
 
     kind = "embedded"
 
-    def __init__(self, *, port: int | None = None, partitions: int = 4) -> None:
+    def __init__(
+        self, *, port: int | None = None, partitions: int = 4, data_dir: str | os.PathLike[str] | None = None
+    ) -> None:
         self._port = port
         self._partitions = partitions
+        self._data_dir = data_dir
         self._process: subprocess.Popen[str] | None = None
         self._lines: SimpleQueue[str] = SimpleQueue()
         self._ordering = threading.Lock()
@@ -65,6 +71,8 @@ class EmbeddedKafka:
             return
         command = [sys.executable, "-m", "kafkaboot.dev.embedded"]
         command += ["--port", str(self._port or 0), "--partitions", str(self._partitions)]
+        if self._data_dir is not None:
+            command += ["--data-dir", os.fspath(self._data_dir)]
         self._lines = SimpleQueue()
         process = self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
@@ -74,11 +82,12 @@ class EmbeddedKafka:
             port = self._lines.get(timeout=READY)
         except Empty:
             port = ""
-        if not port:
+        if not port.isdecimal():
             self.stop()
             raise BrokerStartError(
-                f"the embedded broker did not start{f' on port {self._port}' if self._port else ''}",
-                todo="read what it printed above; is the port taken?",
+                f"the embedded broker did not start{f' on port {self._port}' if self._port else ''}"
+                f"{f': {port}' if port else ''}",
+                todo="" if port else "read what it printed above; is the port taken?",
             )
         self._port = int(port)
         self._servers = f"127.0.0.1:{self._port}"
@@ -176,7 +185,7 @@ class EmbeddedKafka:
         return dict(answer)
 
     def stop(self) -> None:
-        """End it; what it kept in memory is gone."""
+        """End it; what it kept in memory is gone, what is in its data directory stays."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -191,7 +200,8 @@ class EmbeddedKafka:
 
     def describe(self) -> str:
         """One line for the banner."""
-        return f"embedded: a broker in Python at {self.bootstrap_servers}, for desks and tests; in memory"
+        kept = "in memory" if self._data_dir is None else f"kept in {os.fspath(self._data_dir)}"
+        return f"embedded: a broker in Python at {self.bootstrap_servers}, for desks and tests; {kept}"
 
     def __enter__(self) -> Self:
         self.start()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from kafkaboot.dev.embedded.configs import resolved
 from kafkaboot.dev.embedded.log import PartitionLog
@@ -44,8 +44,21 @@ class Topic:
         self.partitions += [PartitionLog(self.name, index) for index in range(len(self.partitions), partitions)]
 
 
+class Keeper(Protocol):
+    """Is told what changes, to keep it."""
+
+    def kept(self, topic: Topic) -> None:
+        """A topic is new, or has more partitions or other settings."""
+
+    def dropped(self, topic: Topic) -> None:
+        """A topic is gone."""
+
+
 class Topics:
     """All topics.
+
+    Attributes:
+        keeper: Keeps them on disk, when they are kept.
 
     Args:
         default_partitions: Of a topic that a client names without having made it.
@@ -53,6 +66,7 @@ class Topics:
 
     def __init__(self, default_partitions: int) -> None:
         self.default_partitions = default_partitions
+        self.keeper: Keeper | None = None
         self._by_name: dict[str, Topic] = {}
 
     def __iter__(self) -> Iterator[Topic]:
@@ -69,15 +83,18 @@ class Topics:
     def create(self, name: str, partitions: int | None = None, config: Mapping[str, str] | None = None) -> Topic:
         """Make a topic."""
         topic = self._by_name[name] = Topic(name, partitions or self.default_partitions, config)
+        self._changed(topic)
         return topic
 
     def grow(self, topic: Topic, partitions: int) -> None:
         """Add partitions up to so many."""
         topic.grow(partitions)
+        self._changed(topic)
 
     def configure(self, topic: Topic, config: Mapping[str, str]) -> None:
         """Give a topic these settings and no others."""
         topic.configure(config)
+        self._changed(topic)
 
     def objection(self, name: str) -> str | None:
         """Why there can be no new topic of that name, in Kafka's words; `None` when there can."""
@@ -109,7 +126,13 @@ class Topics:
         if topic is not None:
             for partition in topic.partitions:
                 partition.announce()
+            if self.keeper is not None:
+                self.keeper.dropped(topic)
         return topic
+
+    def _changed(self, topic: Topic) -> None:
+        if self.keeper is not None:
+            self.keeper.kept(topic)
 
     def partition(self, name: str, index: int) -> PartitionLog | None:
         """One partition, if it is there."""

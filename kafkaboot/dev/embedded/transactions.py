@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kio.schema.errors import ErrorCode
 
@@ -13,13 +14,19 @@ from kafkaboot.dev.embedded.log import BATCH, TRANSACTIONAL
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from kafkaboot.dev.embedded.journal import Entry
     from kafkaboot.dev.embedded.log import PartitionLog
     from kafkaboot.dev.embedded.node import Node
     from kafkaboot.dev.embedded.offsets import Committed
 
+log = logging.getLogger("kafkaboot.embedded")
+
 LONGEST = 900.0
 """Seconds that a transaction may take, Kafka's `transaction.max.timeout.ms`."""
 LAST_EPOCH = 2**15 - 1
+FIRST_ID = 1000
+BLOCK = 1000
+"""Producer ids that are taken from the journal at once; after a kill the rest of them is not used."""
 NOBODY = -1
 """Where a producer id or an epoch is not given or not known."""
 _ATTRIBUTES = 22  # of the two bytes the second
@@ -68,6 +75,18 @@ class Transaction:
         if self.state is not State.ONGOING:
             self.state, self.began = State.ONGOING, time.time()
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether it is decided, and not all who belong to it know."""
+        return self.state is not State.ONGOING and bool(self.partitions or self.groups)
+
+    @property
+    def entry(self) -> Entry:
+        """It as the journal has it."""
+        producers = [*self.current, *self.previous]
+        belongs = [sorted(self.partitions), sorted(self.groups)]
+        return ["transaction", self.transactional_id, producers, self.timeout, self.state, self.began, *belongs]
+
 
 class Transactions:
     """The transactional ids of the broker. Every request is answered at once, so that none is ever half done."""
@@ -75,7 +94,7 @@ class Transactions:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._by_id: dict[str, Transaction] = {}
-        self._next = 1000
+        self._next = self._reserved = FIRST_ID
         node.chores.append(lambda _: self.expire(time.time()))
 
     def __iter__(self) -> Iterator[Transaction]:
@@ -89,6 +108,9 @@ class Transactions:
 
     def new_producer(self) -> ProducerEpoch:
         """An id that no other producer has or had."""
+        if self._next >= self._reserved:
+            self._reserved = self._next + BLOCK
+            self._node.journal.write("producers", self._reserved)
         self._next += 1
         return ProducerEpoch(self._next, 0)
 
@@ -106,7 +128,7 @@ class Transactions:
             return ErrorCode.invalid_request, None
         if not 0 < timeout <= LONGEST:
             return ErrorCode.invalid_transaction_timeout, None
-        one = self._by_id.get(transactional_id)
+        one = self._settled(transactional_id)
         if one is None:
             one = self._by_id[transactional_id] = Transaction(transactional_id, self.new_producer().producer_id)
         if NOBODY in {expected.producer_id, one.current.epoch}:
@@ -121,6 +143,7 @@ class Transactions:
         elif expected != one.previous:
             return ErrorCode.producer_fenced, None
         one.timeout, one.state = timeout, State.EMPTY
+        self._keep(one)
         return ErrorCode.none, one.current
 
     def _bump(self, one: Transaction, previous: ProducerEpoch) -> None:
@@ -132,7 +155,7 @@ class Transactions:
 
     def refusal(self, transactional_id: str, who: ProducerEpoch) -> ErrorCode:
         """Why a producer must not go on in the name of this id; `none` when it may."""
-        one = self._by_id.get(transactional_id)
+        one = self._settled(transactional_id)
         if one is None or one.current.producer_id != who.producer_id:
             return ErrorCode.invalid_producer_id_mapping
         return ErrorCode.none if one.current == who else ErrorCode.producer_fenced
@@ -160,12 +183,14 @@ class Transactions:
         one = self._by_id[transactional_id]
         one.begin()
         one.partitions |= set(partitions)
+        self._keep(one)
 
     def add_group(self, transactional_id: str, group_id: str) -> None:
         """A group whose offsets will be committed with the transaction."""
         one = self._by_id[transactional_id]
         one.begin()
         one.groups.add(group_id)
+        self._keep(one)
 
     def takes_offsets(self, transactional_id: str, who: ProducerEpoch, group_id: str) -> ErrorCode:
         """Whether a producer may commit a group's offsets in the transaction that is going on."""
@@ -197,17 +222,71 @@ class Transactions:
             if one.state is State.ONGOING and now - one.began > one.timeout:
                 self._fence(one)
 
+    def _settled(self, transactional_id: str) -> Transaction | None:
+        """What is known of an id, after what a full disk kept from being finished was finished."""
+        one = self._by_id.get(transactional_id)
+        if one is not None and one.unfinished:
+            self._finish(one, one.state)
+        return one
+
     def _fence(self, one: Transaction) -> None:
         one.previous = one.current
         one.current = one.current._replace(epoch=one.current.epoch + 1)
         self._finish(one, State.COMPLETE_ABORT)
 
     def _finish(self, one: Transaction, ended: State) -> None:
-        commit = ended is State.COMPLETE_COMMIT
+        one.state = ended  # what is in the journal now will be finished, whatever happens
+        self._keep(one)
         for name, index in sorted(one.partitions):
             partition = self._node.topics.partition(name, index)
             if partition is not None:
-                partition.mark(*one.current, commit=commit)
+                partition.mark(*one.current, commit=ended is State.COMPLETE_COMMIT)
         for group_id in sorted(one.groups):
-            self._node.offsets.complete(one.current.producer_id, group_id, commit)
-        one.partitions, one.groups, one.state = set(), set(), ended
+            self._node.offsets.complete(one.current.producer_id, group_id, ended is State.COMPLETE_COMMIT)
+        one.partitions, one.groups = set(), set()
+        self._keep(one)
+
+    # --- what outlives the process
+
+    def _keep(self, one: Transaction) -> None:
+        self._node.journal.write(*one.entry)
+
+    def entries(self) -> Iterator[Entry]:
+        """What a journal must have taken down to come to this."""
+        yield ["producers", self._reserved]
+        for one in self:
+            yield one.entry
+
+    def replay(self, kind: str, *fields: Any) -> None:
+        """Take up what the journal has taken down."""
+        if kind == "producers":
+            self._next = self._reserved = fields[0]
+            return
+        if kind != "transaction":
+            raise ValueError(f"the journal has an entry that is not known: {kind}")
+        transactional_id, producers, timeout, state, began, partitions, groups = fields
+        one = self._by_id[transactional_id] = Transaction(transactional_id, producers[0])
+        one.current, one.previous = ProducerEpoch(*producers[:2]), ProducerEpoch(*producers[2:])
+        one.timeout, one.state, one.began = timeout, State(state), began
+        one.partitions, one.groups = {(name, index) for name, index in partitions}, set(groups)
+
+    def recover(self) -> None:
+        """Finish what was decided when the process ended; what is open then and belongs to nobody is aborted."""
+        ongoing: set[tuple[int, str, int]] = set()
+        for one in self:
+            if one.state is State.ONGOING:
+                ongoing |= {(one.current.producer_id, *partition) for partition in one.partitions}
+            elif one.unfinished:
+                self._finish(one, one.state)
+        for topic in self._node.topics:
+            for partition in topic.partitions:
+                # The journal may have lost more than the log when the machine went down.
+                self._next = max(self._next, *partition.producers, FIRST_ID)
+                for producer_id in list(partition.open):
+                    if (producer_id, topic.name, partition.index) not in ongoing:
+                        log.warning(
+                            "%s-%d: records of producer %d belong to no transaction that is known: they are aborted",
+                            topic.name, partition.index, producer_id,
+                        )  # fmt: skip
+                        epoch = partition.producers[producer_id].epoch
+                        partition.mark(producer_id, epoch, commit=False)
