@@ -85,7 +85,7 @@ def txn_offset_commit(node: Node, request: Any, response: Any, _: Any) -> Any:
         parts = []
         for part in topic.partitions:
             there = node.topics.partition(topic.name, part.partition_index) is not None
-            told = error if error is not ErrorCode.none or there else ErrorCode.unknown_topic_or_partition
+            told = error if there else ErrorCode.unknown_topic_or_partition
             if told is ErrorCode.none:
                 epoch = getattr(part, "committed_leader_epoch", -1)
                 committed = Committed(part.committed_offset, epoch, part.committed_metadata or "")
