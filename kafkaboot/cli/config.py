@@ -124,7 +124,7 @@ def schema(choice: Choice, *, output: Path | None) -> None:
     if output is None:
         write_json(found)
     else:
-        write_schema(found, output)
+        output.write_text(schema_text(found), encoding="utf-8")
         click.echo(f"wrote {output}")
 
 
@@ -146,11 +146,11 @@ def schema_of(choice: Choice) -> dict[str, Any]:
     return json_schema(sections_of(load(())[0]))
 
 
-def write_schema(schema: dict[str, Any], path: Path) -> None:
-    """Write it to a file."""
+def schema_text(schema: dict[str, Any]) -> str:
+    """The schema as its file has it."""
     import json
 
-    path.write_text(json.dumps(schema, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
 def _problem(error: KafkabootError) -> Problem:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -10,7 +11,7 @@ import sys
 import time
 from typing import IO, TYPE_CHECKING, Any
 
-from kafkaboot.cli.worker import SLOT, SUPERVISED
+from kafkaboot.cli.worker import SLOT, STANDBY, SUPERVISED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,14 +45,16 @@ class Worker:
         self._began = 0.0
         self._rest = self._unwritten = b""
 
-    def start(self) -> None:
-        """Start a fresh process.
+    def start(self, *, stand_by: bool = False) -> None:
+        """Start a fresh process; one that stands by waits to be told to wire, and then to go.
 
         It is a process group of its own, so that Ctrl-C on the terminal reaches the supervisor only: a worker that
         heard it twice would take the second one for an order to end at once.
         """
         ours, theirs = socket.socketpair()
         environ = {**os.environ, SLOT: str(self.slot), SUPERVISED: "1"}
+        if stand_by:
+            environ[STANDBY] = "1"
         self._let_go()
         with theirs:
             self.process = subprocess.Popen(
@@ -107,6 +110,12 @@ class Worker:
         self._let_go()
         rest, self._unwritten = self._unwritten, b""
         return rest.decode("utf-8", "replace")
+
+    def tell(self, order: bytes) -> None:
+        """Give an order, one of `cli.worker`; a process that has just ended does not hear it."""
+        if self.link is not None:
+            with contextlib.suppress(OSError):
+                self.link.send(order)
 
     def signal(self, number: int) -> None:
         """Pass a signal on, if it runs."""

@@ -89,7 +89,7 @@ def ready(broker: str, seconds: float, how: str = "") -> None:
 
 def stopping(reason: str, patience: float) -> None:
     """Say that the end has begun, and what a second signal does."""
-    if reason in {"SIGINT", "SIGTERM"}:
+    if reason in {"SIGINT", "SIGTERM", "q"}:
         shown = "Ctrl-C" if reason == "SIGINT" else reason
         click.echo(f"{shown}: finishing the records at work, {patience:g} s at most; once more ends at once")
     else:

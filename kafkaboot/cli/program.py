@@ -12,6 +12,7 @@ from kafkaboot.cli.lazy_group import Entry, LazyGroup, examples
 SECTIONS = {
     "Run": {
         "run": Entry("kafkaboot.cli.run:run", "run an application until Ctrl-C or SIGTERM"),
+        "dev": Entry("kafkaboot.cli.dev:dev", "run an application while you write it"),
         "broker": Entry("kafkaboot.cli.broker:broker", "start a Kafka to develop against"),
     },
     "Begin": {
@@ -59,7 +60,7 @@ def _version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
     cls=Program,
     sections=SECTIONS,
     epilog=examples(
-        "kafkaboot new shop && cd shop && kafkaboot run",
+        "kafkaboot new shop && cd shop && kafkaboot dev",
         "kafkaboot run --profile dev --set shop.generator.rate=100",
         "kafkaboot COMMAND --help",
     ),

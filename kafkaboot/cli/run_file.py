@@ -21,14 +21,14 @@ class Running:
         pid: The process that holds it.
         kind: `embedded`, `local` or `container`.
         address: `host:port`.
-        command: Whose it is: `run` (it ends with the application) or `broker`.
+        command: Whose it is: `run` or `dev` (it ends with the application), or `broker`.
         profiles: The profiles of the application that it was started for.
     """
 
     pid: int
     kind: str
     address: str
-    command: Literal["run", "broker"]
+    command: Literal["run", "dev", "broker"]
     profiles: tuple[str, ...] = ()
 
     @property

@@ -10,7 +10,7 @@ import select
 import signal
 import time
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -29,6 +29,7 @@ from kafkaboot.errors import KafkabootError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from kafkaboot.boot.application import Application
     from kafkaboot.cli.live_line import LiveLine
     from kafkaboot.cli.options import Choice
     from kafkaboot.config import Configuration
@@ -49,6 +50,8 @@ class Supervisor:
         reload: Restart them when a file changes.
         flags: Passed on to the workers.
     """
+
+    command: Literal["run", "dev"] = "run"
 
     def __init__(self, choice: Choice, count: int, *, reload: bool, flags: Sequence[str]) -> None:
         self._choice, self._count, self._reload, self._flags = choice, count, reload, flags
@@ -73,9 +76,7 @@ class Supervisor:
             configuration = application.configure()
             self._patience = configuration.bind("kafkaboot.consumer", ConsumerSettings).drain_timeout
             if self._reload:
-                from kafkaboot.cli.changes import Changes
-
-                self._changes = Changes(application).seen
+                self._changes = self._changes_of(application)
             return self._supervise(self._find_broker(configuration, run_file))
         except KafkabootError as error:
             found = analyze(error)
@@ -90,6 +91,11 @@ class Supervisor:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    def _changes_of(self, application: Application) -> Callable[[], Sequence[str]]:
+        from kafkaboot.cli.changes import Changes
+
+        return Changes(application).seen
+
     def _find_broker(self, configuration: Configuration, run_file: RunFile) -> list[str]:
         """Start the broker of the desk, or find the one that is there; answers what the workers are told of it."""
         shared = already_there(self._application)
@@ -101,7 +107,7 @@ class Supervisor:
         if broker is None:
             return []
         address = broker.bootstrap_servers
-        run_file.write(Running(os.getpid(), broker.kind, address, "run", configuration.profiles))
+        run_file.write(Running(os.getpid(), broker.kind, address, self.command, configuration.profiles))
         narrate.fact("broker", broker.describe())
         return using(configuration, broker.kind, address)
 
@@ -111,19 +117,34 @@ class Supervisor:
         # `--set` of the user's comes first: the address of the broker that was started must win.
         split = chosen.index("--") if "--" in chosen else len(chosen)
         arguments = [*chosen[:split], *arguments, *chosen[split:]]
-        self._workers = [Worker(slot, arguments, piped=on_terminal()) for slot in range(self._count)]
-        for worker in self._workers:
-            worker.start()
-        while any(worker.process is not None or worker.due for worker in self._workers):
+        self._begin(arguments)
+        while self._goes_on():
             self._obey()
             if not self._signals:
                 self._watch_files()
-            select.select([source for worker in self._workers for source in worker.sources], [], [], LOOK)
-            for worker in self._workers:
+            select.select(self._sources(), [], [], self._pause())
+            for worker in list(self._workers):
                 self._attend(worker)
-            if self._reload and self._failed is not None and not self._stopping:
-                self._wait_for_change()
+            self._attended()
         return self._end()
+
+    def _begin(self, arguments: Sequence[str]) -> None:
+        self._workers = [Worker(slot, arguments, piped=on_terminal()) for slot in range(self._count)]
+        for worker in self._workers:
+            worker.start()
+
+    def _goes_on(self) -> bool:
+        return any(worker.process is not None or worker.due for worker in self._workers)
+
+    def _sources(self) -> list[Any]:
+        return [source for worker in self._workers for source in worker.sources]
+
+    def _pause(self) -> float:
+        return LOOK
+
+    def _attended(self) -> None:
+        if self._reload and self._failed is not None and not self._stopping:
+            self._wait_for_change()
 
     def _attend(self, worker: Worker) -> None:
         code = worker.ended()  # asked first: what it said before its end is read below
@@ -140,18 +161,8 @@ class Supervisor:
                 worker.start()
 
     def _told(self, worker: Worker, facts: dict[str, Any]) -> None:
-        if "wired" in facts and self._broker is not None:
-            topics = [topic for row in facts["wired"] for topic in (*row["topics"], *row["publishes"])]
-            create_topics(self._broker, self._application.configure(), topics)
-        if "wired" in facts and not self._shown:
-            self._shown = True
-            narrate.banner(facts["name"], facts["profiles"], facts["sources"])
-            rows = [
-                {**row, "topics": tuple(row["topics"]), "publishes": tuple(row["publishes"])} for row in facts["wired"]
-            ]
-            narrate.handlers(HandlerRow(**row) for row in rows)
-            if "--debug" in self._flags:
-                click.echo(f"{facts['report']}\n")
+        if "wired" in facts:
+            self._wired(facts)
         elif "ready" in facts:
             self._say(f"ready in {facts['ready'] * 1000:.0f} ms", worker, fg="green", bold=True)
             self._show_live_line()
@@ -160,6 +171,19 @@ class Supervisor:
             if facts["traceback"]:
                 click.echo(facts["traceback"], err=True)
             tell_failed_start(self._failed, None, debug=False)
+
+    def _wired(self, facts: dict[str, Any]) -> None:
+        if self._broker is not None:
+            topics = [topic for row in facts["wired"] for topic in (*row["topics"], *row["publishes"])]
+            create_topics(self._broker, self._application.configure(), topics)
+        if self._shown:
+            return
+        self._shown = True
+        narrate.banner(facts["name"], facts["profiles"], facts["sources"])
+        rows = [{**row, "topics": tuple(row["topics"]), "publishes": tuple(row["publishes"])} for row in facts["wired"]]
+        narrate.handlers(HandlerRow(**row) for row in rows)
+        if "--debug" in self._flags:
+            click.echo(f"{facts['report']}\n")
 
     def _ended(self, worker: Worker, code: int) -> None:
         """Decide what an ended process means."""
