@@ -100,7 +100,11 @@ def _field(type_: Any, kind: str | None, *, compact: bool) -> Step | int:
     plain: Any = next(one for one in get_args(type_) if one is not type(None)) if optional else type_
     if get_origin(plain) is tuple:
         inner: Any = get_args(plain)[0]
-        return _array(_steps(inner) if _is_entity(inner) else _primitive(kind, compact=compact), compact=compact)
+        return _array(
+            _steps(inner) if _is_entity(inner) else _primitive(kind, compact=compact),
+            compact=compact,
+            nullable=optional,
+        )
     if _is_entity(plain):
         return _nullable(_steps(plain)) if optional else _steps(plain)
     return _primitive(kind, compact=compact)
@@ -123,10 +127,12 @@ def _primitive(kind: str | None, *, compact: bool) -> Step | int:
     return _string if kind == "string" else _bytes
 
 
-def _array(element: Step | int, *, compact: bool) -> Step:
+def _array(element: Step | int, *, compact: bool, nullable: bool) -> Step:
     def walk(frame: bytes, at: int) -> int:
         count, at = _varint(frame, at) if compact else (_read(_INT32, frame, at) + 1, at + 4)
         count -= 1
+        if count < 0 and not nullable:  # kio answers None for it
+            raise TooShortError("an array is missing")
         _counted.left -= max(0, count)
         if count > len(frame) - at:  # an element has one byte at least
             raise TooShortError(f"an array claims {count} elements and {len(frame) - at} bytes are left")
