@@ -56,7 +56,7 @@ class Store:
             log.warning("%s: the last %d bytes are no whole line, a write was cut short: they are cut off", path, torn)
         for topic in node.topics:
             self._take_up(topic)
-        self._remove_strays(unsure=bool(torn))
+        self._remove_strays(unsure=bool(torn) or not entries)
         for group_id in node.offsets.groups():
             node.groups.remember(group_id)
         node.journal.open(path, self._entries())
