@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kafkaboot.testing.app import TestApp
+    from kafkaboot.testing.broker_faults import fail, fail_commits, fail_produces, restart_broker
     from kafkaboot.testing.brokers import RunningBroker, SessionBrokers
     from kafkaboot.testing.chaos import Chaos, Worker
     from kafkaboot.testing.checker import Input, check
@@ -38,6 +39,10 @@ _FILES = {
     "check": "checker",
     "create_test_environment": "environment",
     "eventually": "probes",
+    "fail": "broker_faults",
+    "fail_commits": "broker_faults",
+    "fail_produces": "broker_faults",
+    "restart_broker": "broker_faults",
     "eventually_async": "probes",
     "force_rebalance": "rebalance",
     "generate": "samples",
@@ -64,9 +69,13 @@ __all__ = [
     "create_test_environment",
     "eventually",
     "eventually_async",
+    "fail",
+    "fail_commits",
+    "fail_produces",
     "force_rebalance",
     "generate",
     "measure_throughput",
+    "restart_broker",
     "wired",
 ]
 

@@ -9,8 +9,6 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from kio.serial import entity_reader, entity_writer
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -27,6 +25,8 @@ class UnreadableAnswerError(Exception):
 
 @cache
 def _codec(api: int, version: int) -> tuple[Any, Any, Any, Any]:
+    from kio.serial import entity_reader, entity_writer
+
     name = NAMES[api]
     kind = getattr(
         import_module(f"kio.schema.{name}.v{version}.response"),

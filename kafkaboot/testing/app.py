@@ -14,14 +14,13 @@ from kafkaboot.boot.running import topic_uses
 from kafkaboot.client import TopicSpec
 from kafkaboot.client.confluent.factory import ConfluentClients
 from kafkaboot.client.settings import KafkaSettings
-from kafkaboot.consumer import ConsumerSettings
 from kafkaboot.declare import type_name
 from kafkaboot.errors import KafkabootError
 from kafkaboot.producer import Producer
+from kafkaboot.testing.app_chaos import AppChaos
 from kafkaboot.testing.handler_probe import HandlerProbe, Overheard
 from kafkaboot.testing.probes import eventually_async
 from kafkaboot.testing.quiet import LogLeftAlone
-from kafkaboot.testing.rebalance import force_rebalance
 from kafkaboot.testing.topics_seen import TopicsSeen
 
 if TYPE_CHECKING:
@@ -251,28 +250,10 @@ class TestApp:
         """The application itself."""
         return self._running()
 
-    # --- disturbances
-
-    async def rebalance(self, group: str | None = None) -> None:
-        """Let another member join a group and leave it again; the handlers have their partitions back on return.
-
-        Args:
-            group: The group; by default the application's only one.
-        """
-        application = self._running()
-        groups = {one.name: one for one in (application.groups.groups if application.groups else ())}
-        if group is None and len(groups) != 1:
-            raise LookupError(f"say which group; there are: {', '.join(sorted(groups)) or 'none'}")
-        name = group or next(iter(groups))
-        settings = self.get(ConsumerSettings)
-        properties = settings.client_properties(groups[name].routes[0].start)
-        topics = groups[name].dispatch.subscription()
-        poller = groups[name].poller
-        before = set(poller.holdings) if poller is not None else set()
-        await in_thread(lambda: force_rebalance(self._clients, name, topics, properties))
-        await eventually_async(
-            lambda: poller is None or before <= set(poller.holdings), DEADLINE, f"group {name} has its partitions again"
-        )
+    @property
+    def chaos(self) -> AppChaos:
+        """Disturbances: a rebalance, failing commits, a broker that restarts."""
+        return AppChaos(self._running(), self._clients, self.broker)
 
     # --- inside
 

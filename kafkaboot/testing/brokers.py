@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 from kafkaboot.client.confluent.factory import ConfluentClients
 from kafkaboot.client.settings import KafkaSettings
@@ -17,6 +19,14 @@ if TYPE_CHECKING:
     from kafkaboot.dev import Broker
 
 DEADLINE = 60.0
+
+
+@runtime_checkable
+class Faulty(Protocol):
+    """A broker that fails by order."""
+
+    def clear_faults(self) -> None:
+        """Answer everything again."""
 
 
 class RunningBroker:
@@ -66,7 +76,8 @@ class SharedBroker:
 
     def fresh(self) -> Broker:
         """The broker, started, with nothing of an earlier test in it. Blocks."""
-        self.broker.start()
+        if self._before is None:
+            self._start()
         admin = ConfluentClients(KafkaSettings(), bootstrap_servers=self.broker.bootstrap_servers).admin()
         try:
             if self._before is None:
@@ -79,9 +90,18 @@ class SharedBroker:
             eventually(lambda: self._groups_gone(admin, groups), DEADLINE, "the groups of the last test are empty")
             left = {name for name in admin.topics(DEADLINE) if name not in topics and not name.startswith("__")}
             admin.delete_topics(left, DEADLINE)
+            if isinstance(self.broker, Faulty):
+                self.broker.clear_faults()
         finally:
             admin.close()
         return self.broker
+
+    def _start(self) -> None:
+        """What the test is going to need is loaded while the broker's process begins."""
+        with ThreadPoolExecutor(1) as pool:
+            started = pool.submit(self.broker.start)
+            import_module("kafkaboot.testing.app")
+            started.result()
 
     def stop(self) -> None:
         """End the broker, if it was started here; a shared one is left without what tests made on it."""
