@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 EMPTY, PREPARING, COMPLETING, STABLE = "Empty", "PreparingRebalance", "CompletingRebalance", "Stable"
-CONSUMERS = "consumer"
-"""The protocol type whose members say which topics they read."""
 
 
 class ClassicGroup:
@@ -32,7 +30,7 @@ class ClassicGroup:
         pending: Ids that were given out and have not joined yet, with the time when they lapse.
     """
 
-    kind = "Classic"
+    kind = "classic"
 
     def __init__(self, group_id: str, delay: float = 0.0) -> None:
         self.id = group_id
@@ -85,18 +83,12 @@ class ClassicGroup:
     def _static(self, instance_id: str) -> Member | None:
         return next((member for member in self.members.values() if member.instance_id == instance_id), None)
 
-    def subscribed_topics(self) -> set[str] | None:
-        """What the members read, as far as they are consumers; `None` when they are something else."""
-        if not self.members:
-            return set()
-        if self.protocol_type != CONSUMERS:
-            return None
-        return {
-            topic
-            for member in self.members.values()
-            for metadata in member.protocols.values()
-            for topic in topics_of(metadata)
-        }
+    def reads(self, topic: str) -> bool:
+        """Whether a member is subscribed to a topic, or may be: subscriptions are the clients' own format."""
+        if self.protocol is None:
+            return not self.empty
+        subscriptions = [topics_of(member.protocols[self.protocol]) for member in self.members.values()]
+        return any(one is None or topic in one for one in subscriptions)
 
     def _fits(self, asked: JoinAsked) -> bool:
         """Whether the member speaks a protocol that all others speak too."""
@@ -173,7 +165,7 @@ class ClassicGroup:
         self.members = {one.id: one for one in (member if one is known else one for one in self.members.values())}
         if old_leader == known.id:
             self.leader = member_id
-        if self.state != STABLE or self._select() != self.protocol or known.protocols != member.protocols:
+        if self.state != STABLE or self._select() != self.protocol:
             return self._wait(member)
         if asked.may_skip_assignment:
             return self._joined(member)._replace(skip_assignment=member_id == self.leader)

@@ -89,8 +89,8 @@ class Member:
         self.syncing = None
 
 
-def topics_of(metadata: bytes) -> list[str]:
-    """The topics in a consumer's subscription; none where it cannot be read, for it is the clients' own format."""
+def topics_of(metadata: bytes) -> list[str] | None:
+    """The topics in a consumer's subscription; `None` where it cannot be read."""
     topics = []
     try:
         (number,) = struct.unpack_from(">i", metadata, 2)
@@ -100,5 +100,5 @@ def topics_of(metadata: bytes) -> list[str]:
             topics.append(metadata[at + 2 : at + 2 + length].decode())
             at += 2 + length
     except (struct.error, UnicodeDecodeError):
-        return []
+        return None
     return topics

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 LEAVES, LEAVES_FOR_A_WHILE = -1, -2
 """Member epochs of those who go for good, and of static members that mean to come back."""
+KNOWS_EPOCHS = 9
+"""The first version of OffsetCommit that is made for these groups."""
 
 Owned = frozenset[tuple[uuid.UUID, int]]
 """Partitions by topic id."""
@@ -112,7 +114,7 @@ class ConsumerGroup:
         assignment_epoch: The epoch that the members' targets are made for.
     """
 
-    kind = "Consumer"
+    kind = "consumer"
     protocol_type = "consumer"
 
     def __init__(self, group_id: str, topics: Topics, session_timeout: float) -> None:
@@ -153,7 +155,7 @@ class ConsumerGroup:
         member = self.members.get(member_id)
         if member is None:
             return ErrorCode.unknown_member_id
-        if commits_in_version is not None and commits_in_version < 9:
+        if commits_in_version is not None and commits_in_version < KNOWS_EPOCHS:
             return ErrorCode.unsupported_version
         if epoch != member.epoch:
             return ErrorCode.illegal_generation if transactional else ErrorCode.stale_member_epoch
@@ -264,15 +266,14 @@ class ConsumerGroup:
 
     # --- assignment
 
-    def subscribed_topics(self) -> set[str]:
-        """What the members read."""
-        return {topic.name for topic in self._topics if any(one.reads(topic.name) for one in self.members.values())}
+    def reads(self, topic: str) -> bool:
+        """Whether a member is subscribed to a topic."""
+        return any(one.reads(topic) for one in self.members.values())
 
     def _subscribed_after(self, changed: bool) -> frozenset[tuple[uuid.UUID, int]]:
         if changed:
             self.epoch += 1
-        wanted = self.subscribed_topics()
-        return frozenset((topic.id, len(topic.partitions)) for topic in self._topics if topic.name in wanted)
+        return frozenset((topic.id, len(topic.partitions)) for topic in self._topics if self.reads(topic.name))
 
     def _assign(self) -> None:
         """Make every member's target anew."""

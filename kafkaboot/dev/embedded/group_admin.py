@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from kafkaboot.dev.embedded.classic_members import Member
     from kafkaboot.dev.embedded.node import Node
 
+CONSUMERS = "consumer"
+"""The protocol type whose members say which topics they read."""
 _NOT_ASKED = -(2**31)
 _SAYS_MISSING = 6
 """DescribeGroups since this version says that a group is not there; before, such a group is dead."""
@@ -98,15 +100,14 @@ def offset_delete(node: Node, request: Any, response: Any, _: Any) -> Any:
     group = node.groups.get(request.group_id)
     if group is None:
         return response.OffsetDeleteResponse(error_code=ErrorCode.group_id_not_found, throttle_time=NOW, topics=())
-    read = group.subscribed_topics()
-    if read is None:
+    if not group.empty and group.protocol_type != CONSUMERS:
         return response.OffsetDeleteResponse(error_code=ErrorCode.non_empty_group, throttle_time=NOW, topics=())
     topics = []
     for topic in request.topics:
         error = ErrorCode.none
         if node.topics.get(topic.name) is None:
             error = ErrorCode.unknown_topic_or_partition
-        elif topic.name in read:
+        elif group.reads(topic.name):
             error = ErrorCode.group_subscribed_to_topic
         else:
             gone = [(topic.name, part.partition_index) for part in topic.partitions]

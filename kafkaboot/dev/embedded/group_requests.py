@@ -21,6 +21,7 @@ LONGEST_SESSION = 1800.0
 """Seconds, Kafka's `group.max.session.timeout.ms`."""
 _KNOWS_IDS, _NULLABLE, _KNOWS_SKIPPING = 4, 7, 9
 _BATCHED = 3
+_SAYS_PROTOCOL = 5
 
 
 async def join_group(node: Node, request: Any, response: Any, connection: Any) -> Any:
@@ -83,6 +84,9 @@ async def sync_group(node: Node, request: Any, response: Any, _: Any) -> Any:
 
 
 def _sync(node: Node, request: Any) -> Synced | asyncio.Future[Synced]:
+    said = (getattr(request, "protocol_type", None), getattr(request, "protocol_name", None))
+    if None in said and request.__version__ >= _SAYS_PROTOCOL:
+        return Synced(ErrorCode.inconsistent_group_protocol)
     group = node.groups.get(request.group_id)
     if not isinstance(group, ClassicGroup):
         return Synced(ErrorCode.unknown_member_id if request.group_id else ErrorCode.invalid_group_id)
@@ -90,8 +94,8 @@ def _sync(node: Node, request: Any) -> Synced | asyncio.Future[Synced]:
     error = group.check_member(request.member_id, instance_id, request.generation_id)
     if error:
         return Synced(error)
-    for said, known in (("protocol_type", group.protocol_type), ("protocol_name", group.protocol)):
-        if known is not None and getattr(request, said, None) not in (None, known):
+    for value, known in zip(said, (group.protocol_type, group.protocol), strict=True):
+        if None not in (value, known) and value != known:
             return Synced(ErrorCode.inconsistent_group_protocol)
     return group.sync(request.member_id, {one.member_id: one.assignment for one in request.assignments})
 
@@ -100,7 +104,7 @@ def heartbeat(node: Node, request: Any, response: Any, _: Any) -> Any:
     """A member lives."""
     group = node.groups.get(request.group_id)
     error = ErrorCode.unknown_member_id if request.group_id else ErrorCode.invalid_group_id
-    if isinstance(group, ClassicGroup):
+    if request.group_id and isinstance(group, ClassicGroup):
         instance_id = getattr(request, "group_instance_id", None)
         error = group.heartbeat(request.member_id, instance_id, request.generation_id)
     return make(response.HeartbeatResponse, throttle_time=NOW, error_code=error)

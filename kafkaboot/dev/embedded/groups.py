@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from kio.schema.errors import ErrorCode
 
 from kafkaboot.dev.embedded.classic_groups import ClassicGroup
-from kafkaboot.dev.embedded.consumer_groups import ConsumerGroup
+from kafkaboot.dev.embedded.consumer_groups import KNOWS_EPOCHS, ConsumerGroup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,7 +92,10 @@ class Groups:
         """
         group = self._by_id.get(group_id)
         if group is None:
-            return ErrorCode.none if generation < 0 else ErrorCode.illegal_generation
+            if generation < 0:
+                return ErrorCode.none
+            knows = commits_in_version is not None and commits_in_version >= KNOWS_EPOCHS
+            return ErrorCode.group_id_not_found if knows else ErrorCode.illegal_generation
         return group.check_commit(member_id, group_instance_id, generation, commits_in_version=commits_in_version)
 
     def check_fetch(self, group_id: str, member_id: str | None, epoch: int) -> ErrorCode:

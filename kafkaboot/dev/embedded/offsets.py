@@ -209,14 +209,15 @@ def _fetched(node: Node, response: Any, plural: str, group_id: str, asked: Any, 
     committed = node.offsets.fetch(group_id)
     pending = node.offsets.pending(group_id) if stable else set()
     if asked is None:
-        wanted: dict[str, list[int]] = {}
+        known: dict[str, list[int]] = {}
         for name, index in sorted({*committed, *pending}):
-            wanted.setdefault(name, []).append(index)
+            known.setdefault(name, []).append(index)
+        wanted = list(known.items())
     else:
-        wanted = {topic.name: list(topic.partition_indexes) for topic in asked}
+        wanted = [(topic.name, list(topic.partition_indexes)) for topic in asked]
     nothing = Committed(-1)
     topics = []
-    for name, indexes in wanted.items():
+    for name, indexes in wanted:
         parts = []
         for index in indexes:
             unstable = (name, index) in pending
