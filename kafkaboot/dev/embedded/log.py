@@ -201,7 +201,7 @@ class PartitionLog:
         size = 0
         for at in range(self.at(offset), len(self.batches)):
             batch = self.batches[at]
-            if batch.base >= end or (size + len(batch.raw) > most and (found or not at_least_one)):
+            if batch.last >= end or (size + len(batch.raw) > most and (found or not at_least_one)):
                 break
             found.append(batch.raw)
             size += len(batch.raw)
