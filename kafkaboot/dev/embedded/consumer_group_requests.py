@@ -83,7 +83,7 @@ def _refused(request: Any) -> Answered | None:
     elif not request.member_id and (epoch != 0 or request.__version__ > 0):
         wrong = "MemberId can't be empty."
     elif epoch < LEAVES_FOR_A_WHILE:
-        wrong = f"MemberEpoch is {epoch}, but must be greater than or equal to -2."
+        wrong = "MemberEpoch is invalid."
     elif epoch == LEAVES_FOR_A_WHILE and request.instance_id is None:
         wrong = "InstanceId can't be null."
     elif request.instance_id == "":
@@ -155,7 +155,7 @@ def _described(node: Node, response: Any, member: ConsumerMember) -> Any:
         client_id=member.client_id,
         client_host=member.client_host,
         subscribed_topic_names=tuple(sorted(member.topics)),
-        subscribed_topic_regex=member.regex or None,
+        subscribed_topic_regex=member.regex,
         assignment=assignment(member.assigned),
         target_assignment=assignment(member.target),
         member_type=1,

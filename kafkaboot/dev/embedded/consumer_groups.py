@@ -97,8 +97,7 @@ class ConsumerMember:
 
     def advance(self, epoch: int) -> None:
         """Be in an epoch."""
-        if epoch != self.epoch:
-            self.previous_epoch, self.epoch = self.epoch, epoch
+        self.previous_epoch, self.epoch = self.epoch, epoch
 
 
 class ConsumerGroup:
@@ -124,7 +123,7 @@ class ConsumerGroup:
         self.assignor = next(iter(ASSIGNORS))
         self._topics = topics
         self._session_timeout = session_timeout
-        self._seen: frozenset[tuple[uuid.UUID, int]] = frozenset()
+        self._seen: frozenset[tuple[uuid.UUID, int]] | None = None
 
     @property
     def empty(self) -> bool:
@@ -180,8 +179,9 @@ class ConsumerGroup:
         if member is None:
             return Answered(error, beat.member_id)
         member.deadline = time.monotonic() + self._session_timeout
-        seen = self._subscribed_after(member.take(beat))
-        if seen != self._seen:
+        changed = member.take(beat)
+        seen = self._read()
+        if changed or seen != self._seen:
             self.epoch, self._seen = self.epoch + 1, seen
         if self.epoch > self.assignment_epoch:
             self._assign()
@@ -202,6 +202,10 @@ class ConsumerGroup:
                 return None, ErrorCode.fenced_instance_id
         if member is None:
             return None, ErrorCode.unknown_member_id
+        return self._of_epoch(member, beat)
+
+    @staticmethod
+    def _of_epoch(member: ConsumerMember, beat: Beat) -> tuple[ConsumerMember | None, ErrorCode]:
         # The answer that brought the newer epoch may be lost; whoever owns no more than it may is let on.
         owns = member.assigned if beat.owned is None else beat.owned
         lost = beat.epoch == member.previous_epoch and beat.owned is not None and owns <= member.assigned
@@ -214,18 +218,16 @@ class ConsumerGroup:
 
     def _joining(self, beat: Beat) -> tuple[ConsumerMember | None, ErrorCode]:
         static = None if beat.instance_id is None else self._static(beat.instance_id)
-        if static is not None and static.id != beat.member_id:
+        if static is not None:
             if static.epoch != LEAVES_FOR_A_WHILE:
                 return None, ErrorCode.unreleased_instance_id
             del self.members[static.id]
             static.id, static.epoch, static.previous_epoch = beat.member_id, 0, 0
             self.members[static.id] = static
-        elif static is not None and static.epoch == LEAVES_FOR_A_WHILE:
-            static.epoch = static.previous_epoch = 0
         elif beat.member_id not in self.members:
             self.members[beat.member_id] = ConsumerMember(beat.member_id, beat.instance_id)
-            self.epoch += 1
-        return self.members[beat.member_id], ErrorCode.none
+            self._seen = None  # a member more is a change, whatever it reads
+        return self._of_epoch(self.members[beat.member_id], beat)
 
     def _leave(self, beat: Beat) -> Answered:
         member = self.members.get(beat.member_id)
@@ -256,7 +258,7 @@ class ConsumerGroup:
 
     def _remove(self, member: ConsumerMember) -> None:
         del self.members[member.id]
-        self.epoch += 1
+        self.epoch, self._seen = self.epoch + 1, self._read()
 
     def expire(self, now: float) -> None:
         """Let go of members that are silent, or keep what they should have given back."""
@@ -270,9 +272,7 @@ class ConsumerGroup:
         """Whether a member is subscribed to a topic."""
         return any(one.reads(topic) for one in self.members.values())
 
-    def _subscribed_after(self, changed: bool) -> frozenset[tuple[uuid.UUID, int]]:
-        if changed:
-            self.epoch += 1
+    def _read(self) -> frozenset[tuple[uuid.UUID, int]]:
         return frozenset((topic.id, len(topic.partitions)) for topic in self._topics if self.reads(topic.name))
 
     def _assign(self) -> None:
