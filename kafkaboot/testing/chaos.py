@@ -15,13 +15,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from kafkaboot.testing import history
+from kafkaboot.testing.broker_faults import fail, fail_commits, fail_produces, restart_broker
 from kafkaboot.testing.executions import Place
 from kafkaboot.testing.history import History, Tail
 from kafkaboot.testing.probes import eventually
+from kafkaboot.testing.proxy import ChaosProxy
+from kafkaboot.testing.rebalance import force_rebalance
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
+
+__all__ = [
+    "Chaos",
+    "ChaosProxy",
+    "Progress",
+    "Worker",
+    "fail",
+    "fail_commits",
+    "fail_produces",
+    "force_rebalance",
+    "restart_broker",
+]
 
 _LOG_SHOWN = 40
 
