@@ -223,6 +223,8 @@ class DevLoop(Supervisor):
         self._ready = False
         if self._next is not None and self._next_is == "wired":
             self._hand_over()
+        elif self._next is not None and self._next_is == "wiring":
+            pass  # it was told to make room for what a later save has overtaken, or died: its place is wanted anyway
         elif self._failed is not None or code in {USAGE, CONFIGURATION}:
             self._say("waiting for a file to change")
             self._saved = None

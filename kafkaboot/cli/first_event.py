@@ -81,5 +81,5 @@ def made_of(payload_type: Any) -> Any:
     from kafkaboot.testing import generate
 
     holding = make_dataclass("Record", [("payload", payload_type)])
-    (sample,) = generate(holding, seed=time.time_ns())
-    return sample.payload
+    samples: list[Any] = generate(holding, seed=time.time_ns())
+    return samples[0].payload

@@ -28,7 +28,7 @@ class Keys:
         import tty
 
         number = sys.stdin.fileno()
-        if os.tcgetpgrp(number) == os.getpgrp():
+        if _in_front(number):
             self._before = termios.tcgetattr(number)
             tty.setcbreak(number)
             self._terminal = number
@@ -63,3 +63,10 @@ class Keys:
         if not keys:  # the terminal is gone, and would be readable for ever
             self._terminal = None
         return keys.decode("utf-8", "ignore")
+
+
+def _in_front(terminal: int) -> bool:
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return True  # it is no job's controlling terminal: nobody is stopped for touching it

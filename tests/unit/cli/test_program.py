@@ -80,7 +80,7 @@ def test_a_mistyped_command_names_the_nearest(call):
     assert "No such command 'rnu'. Did you mean 'run'?" in done.output
     assert "Did you mean 'explain'?" in call("config", "explan").output
     assert "There are: show, check, explain, schema" not in call("xyzzyx").output
-    assert "There are: run, broker" in call("xyzzyx").output
+    assert "There are: run, dev, broker" in call("xyzzyx").output
 
 
 def test_a_mistyped_option_names_the_nearest(call):
