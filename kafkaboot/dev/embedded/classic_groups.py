@@ -152,7 +152,7 @@ class ClassicGroup:
     def _wait(self, member: Member) -> asyncio.Future[Joined]:
         member.answer_join(Joined(ErrorCode.unknown_member_id, member.id))
         waiting = member.joining = asyncio.get_running_loop().create_future()
-        self._prepare()
+        self._prepare(time.monotonic())
         return waiting
 
     def _replace(self, known: Member, member_id: str, asked: JoinAsked) -> Joined | asyncio.Future[Joined]:
@@ -187,9 +187,8 @@ class ClassicGroup:
 
     # --- rebalancing
 
-    def _prepare(self) -> None:
+    def _prepare(self, now: float) -> None:
         """Begin a rebalance, unless one is on, and end it when everybody is there."""
-        now = time.monotonic()
         if self.state == COMPLETING:
             self._drop_assignments()
         if self.state != PREPARING:
@@ -278,7 +277,7 @@ class ClassicGroup:
         error = self._check(member_id, instance_id)
         if not error:
             self._remove([member_id])
-            self._prepare()
+            self._prepare(time.monotonic())
         return error
 
     def _remove(self, member_ids: Iterable[str]) -> None:
@@ -302,7 +301,7 @@ class ClassicGroup:
             silent += [one.id for one in self.members.values() if one.syncing is None and one.id not in silent]
         self._remove(silent)
         if silent:
-            self._prepare()
+            self._prepare(now)
         if self.state == PREPARING and self._until <= now:
             self._complete(now)
         self._complete_if_all_joined(now)
