@@ -88,6 +88,7 @@ class _Run:
         self.commits = commits
         self.acked = [event for event in events if event.event == history.ACKED]
         self.faults = faults_of(events)
+        self.kills = [fault for fault in self.faults if fault.about]
         self.executions = executions_of(events, self.faults)
         self.by_place: dict[Place, list[Execution]] = defaultdict(list)
         self.by_partition: dict[tuple[str, int], list[Execution]] = defaultdict(list)
@@ -180,7 +181,10 @@ class _Run:
         )
 
     def recovery(self, fault: Fault) -> Iterator[float]:
-        """How long nothing moved: on the partitions of a process until another took over, anywhere after an outage."""
+        """How long nothing moved: on the partitions of a process until another took over, anywhere after an outage.
+
+        Whoever takes over may be killed as well before it has handled anything: then it counts from that kill.
+        """
         if fault.end == NEVER:
             return
         if not fault.about:
@@ -193,7 +197,9 @@ class _Run:
             if not mine or max(min(e.until, fault.end) for e in mine) < fault.begin - _SECOND:
                 continue
             after = [e.end for e in executions if e.end and e.process != fault.about and e.end > fault.begin]
-            waits += [(min(after) - fault.begin) / _SECOND] if after else []
+            if after:
+                begin = max(kill.begin for kill in self.kills if fault.begin <= kill.begin < min(after))
+                waits.append((min(after) - begin) / _SECOND)
         yield from [max(waits)] if waits else []
 
     def _passed_at(self) -> Callable[[Place], int]:

@@ -7,10 +7,12 @@ import pytest
 
 from kafkaboot.testing import eventually
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600 if os.environ.get("KB_CHAOS") else 240)]
 
 LONG = bool(os.environ.get("KB_CHAOS"))
 SECONDS = 60 if LONG else 6
+REBALANCES = SECONDS
+"""That many at least; where processes start slowly, it takes longer until there were."""
 
 
 @pytest.mark.parametrize("ordering", ["partition", "key"])
@@ -22,7 +24,8 @@ def test_members_that_join_and_leave_lose_nothing_and_repeat_nothing(chaos_run, 
         chaos.until_handling(chaos.alive, 20)
         begin, changes = run.generation(), 0
         until = time.monotonic() + SECONDS
-        while time.monotonic() < until:
+        at_most = until + 60
+        while (now := time.monotonic()) < until or (now < at_most and run.generation() - begin < REBALANCES):
             pause = time.monotonic() + chaos.random.uniform(0, 0.5)
             if len(chaos.alive) < 3 or (len(chaos.alive) < 4 and chaos.random.random() < 0.5):
                 chaos.start()
@@ -32,13 +35,13 @@ def test_members_that_join_and_leave_lose_nothing_and_repeat_nothing(chaos_run, 
             eventually(lambda pause=pause: time.monotonic() >= pause, 1)
         run.settle(deadline=10 + SECONDS)
         chaos.terminate_all()
-        assert run.generation() - begin >= changes // 3
+        assert run.generation() - begin >= REBALANCES
         report = run.judge(ordering=ordering)
-        report.demand(records=SECONDS * 300, faults=changes // 3)
+        report.demand(records=SECONDS * 300, faults=REBALANCES // 2)
         assert report.repeated == 0
         begun = [worker for worker in chaos.workers if "ready in" in worker.output()]
         assert {worker.exit_code for worker in begun} == {0}
-        assert len(begun) >= changes // 4
+        assert len(begun) >= REBALANCES // 2
         assert max(report.recoveries) < 5, report  # a member that leaves unseen would cost its session of ten seconds
 
 

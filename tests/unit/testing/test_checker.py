@@ -204,6 +204,11 @@ def test_recovery_is_counted_from_the_kill_until_another_handles_the_partition()
     assert run.judged().recoveries == [1.5]
 
 
+def test_recovery_begins_anew_when_the_successor_is_killed_before_it_has_handled_anything():
+    run = Run(*"aab").each_handled(7, [0, 1], 0).committed(2, 25).killed(7, 30).killed(8, 1030)
+    assert max(run.handled(9, 2, 2500, 2530).judged().recoveries) == 1.5
+
+
 def test_recovery_is_counted_from_the_brokers_return_until_something_new_is_handled():
     run = Run(*"aa").each_handled(7, [0], 0).fault(history.BROKER_DOWN, 0, 20).fault(history.BROKER_UP, 0, 3000)
     assert run.each_handled(7, [0], 3100).handled(7, 1, 3200, 3500).judged().recoveries == [0.5]
