@@ -86,6 +86,7 @@ def all_apis() -> dict[int, Api]:
         group_requests,
         offsets,
         settings_requests,
+        transaction_admin,
     )
 
     rooms = (
@@ -98,5 +99,6 @@ def all_apis() -> dict[int, Api]:
         group_requests,
         offsets,
         settings_requests,
+        transaction_admin,
     )
     return {api.key: api for room in rooms for api in room.APIS}

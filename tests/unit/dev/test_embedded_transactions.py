@@ -269,6 +269,58 @@ def test_a_member_that_the_group_does_not_know_commits_nothing_with_its_transact
     assert desk.node.offsets.fetch("readers")["out", 0].offset == 5
 
 
+def test_administrators_see_how_transactions_stand(desk):
+    producer = desk.open()
+    desk.init("idle")
+    states = desk.ask("describe_transactions", 0, transactional_ids=("copier", "idle", "nobody")).transaction_states
+    ongoing, idle, nobody = states
+    assert (ongoing.transaction_state, idle.transaction_state) == ("Ongoing", "Empty")
+    assert (ongoing.producer_id, ongoing.producer_epoch) == producer
+    assert [(topic.topic, topic.partitions) for topic in ongoing.topics] == [("out", (0,))]
+    assert abs(ongoing.transaction_start_time.timestamp() - time.time()) < 30
+    assert idle.transaction_start_time.timestamp() == -0.001
+    assert nobody.error_code.name == "transactional_id_not_found"
+
+
+@pytest.mark.parametrize(
+    ("states", "of_the_producer", "found", "unknown"),
+    [
+        ((), False, {"copier", "idle"}, ()),
+        (("Ongoing",), False, {"copier"}, ()),
+        (("Ongoing", "Nix"), False, {"copier"}, ("Nix",)),
+        (("CompleteCommit",), False, set(), ()),
+        ((), True, {"copier"}, ()),
+        (("Empty",), True, set(), ()),
+    ],
+)
+def test_administrators_find_transactions_by_state_and_producer(desk, states, of_the_producer, found, unknown):
+    producer_id, _ = desk.open()
+    desk.init("idle")
+    producers = (producer_id,) if of_the_producer else ()
+    answer = desk.ask("list_transactions", 0, state_filters=states, producer_id_filters=producers)
+    assert {one.transactional_id for one in answer.transaction_states} == found
+    assert answer.unknown_state_filters == unknown
+
+
+def test_administrators_see_who_writes_to_a_partition(desk):
+    made = import_module("kio.schema.describe_producers.v0.request")
+
+    def producers():
+        topics = tuple(made.TopicRequest(name=name, partition_indexes=(0,)) for name in ("out", "nowhere"))
+        out, nowhere = desk.ask("describe_producers", 0, topics=topics).topics
+        assert nowhere.partitions[0].error_code.name == "unknown_topic_or_partition"
+        return [
+            (one.producer_id, one.producer_epoch, one.last_sequence, one.current_txn_start_offset)
+            for one in out.partitions[0].active_producers
+        ]
+
+    assert producers() == []
+    producer = desk.open()
+    assert producers() == [(*producer, 0, 0)]
+    desk.end(producer, True)
+    assert producers() == [(*producer, 0, -1)]
+
+
 # --- over the wire
 
 
