@@ -86,7 +86,8 @@ class Running:
             ["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True, check=False
         )
         mine = [int(pid) for pid in done.stdout.split()]
-        return [pid for pid in mine if b"kafkaboot" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        commands = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in mine}
+        return [pid for pid, command in commands.items() if b"kafkaboot" in command and b"dev.embedded" not in command]
 
 
 @pytest.fixture
