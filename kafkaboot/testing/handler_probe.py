@@ -67,7 +67,8 @@ class HandlerProbe:
         Raises:
             AssertionError: With what became of them instead.
         """
-        assert self.settled == count, f"{count} settled records were expected of {self}"
+        if self.settled != count:
+            raise AssertionError(f"{count} settled records were expected of {self}")
 
     def assert_failed(self, count: int) -> None:
         """Exactly so many records have failed and wait for another attempt.
@@ -75,7 +76,8 @@ class HandlerProbe:
         Raises:
             AssertionError: With what became of them instead.
         """
-        assert self.failed == count, f"{count} failed records were expected of {self}"
+        if self.failed != count:
+            raise AssertionError(f"{count} failed records were expected of {self}")
 
     async def settled_within(self, count: int, within: float | None = None) -> None:
         """Wait until so many records are settled.

@@ -95,7 +95,8 @@ def integer(place: Place, limits: Limits, random: Random) -> int:
     if first > last:
         raise ValueError(f"{place.path}: no number is between {low} and {high}")
     if is_identity(place.name) or place.name.rpartition("_")[2] in _COUNTING:
-        return (first + place.number % (last - first + 1)) * step if limits.le or limits.lt else first + place.number
+        capped = limits.le is not None or limits.lt is not None
+        return (first + (place.number % (last - first + 1) if capped else place.number)) * step
     return random.randint(first, last) * step
 
 

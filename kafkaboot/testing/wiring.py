@@ -54,7 +54,7 @@ class Wiring:
             AssertionError: One is not; the text has its reasons.
         """
         for name in names:
-            assert self.is_on(name), f"{name} is expected on\n{self._why(name)}"
+            _expect(self.is_on(name), f"{name} is expected on\n{self._why(name)}")
 
     def assert_off(self, *names: str, because: str = "") -> None:
         """These auto-configurations are off.
@@ -67,8 +67,9 @@ class Wiring:
             AssertionError: One is on, or off for another reason.
         """
         for name in names:
-            assert not self.is_on(name), f"{name} is expected off\n{self._why(name)}"
-            assert because in self._why(name), f"{name} is off, and not because of {because!r}\n{self._why(name)}"
+            _expect(not self.is_on(name), f"{name} is expected off\n{self._why(name)}")
+            reasons = self._why(name)
+            _expect(because in reasons, f"{name} is off, and not because of {because!r}\n{reasons}")
 
     def provides(self, kind: Any) -> bool:
         """Whether anything could be injected for a type."""
@@ -86,8 +87,9 @@ class Wiring:
         """
         found = self._blueprint.container.providing(kind)
         listed = ", ".join(f"{one} of {one.source}" for one in found) or "none"
-        assert len(found) == 1, f"one component is expected to provide {type_name(kind)}; there are: {listed}"
-        assert source in {None, found[0].source}, f"{type_name(kind)} is expected of {source}; there is {listed}"
+        _expect(len(found) == 1, f"one component is expected to provide {type_name(kind)}; there are: {listed}")
+        fits = source in {None, found[0].source}
+        _expect(fits, f"{type_name(kind)} is expected of {source}; there is {listed}")
         return found[0]
 
     @property
@@ -111,6 +113,12 @@ class Wiring:
         decision = self._decision(name)
         answers = [f"  {'yes' if one.yes else 'no'}: {one.why}" for one in decision.answers]
         return "\n".join([f"{name} is {decision.outcome}", *answers])
+
+
+def _expect(holds: bool, otherwise: str) -> None:
+    """An assertion whose text is ours alone: pytest would explain one of these by the inside of this class."""
+    if not holds:
+        raise AssertionError(otherwise)
 
 
 def wired(
