@@ -227,3 +227,24 @@ def test_without_a_terminal_there_are_no_keys(desk):
         dev.kill()
         dev.wait(10)
     assert "keys:" not in (desk / "out").read_text()
+
+
+def test_the_workers_end_when_the_command_is_killed_the_one_that_stands_by_too(desk, start):
+    dev = start(desk, "dev").says("keys: t tests")
+
+    def workers() -> dict[int, str]:
+        done = subprocess.run(
+            ["ps", "-o", "pid=,args=", "--ppid", str(dev.process.pid)], capture_output=True, text=True, check=False
+        )
+        found = [line.split(None, 1) for line in done.stdout.splitlines()]
+        return {int(pid): command for pid, command in found if "kafkaboot run" in command}
+
+    eventually(lambda: len(workers()) == 2, DEADLINE, workers)
+    left = [*workers()]
+    dev.process.kill()
+    eventually(lambda: not any(runs(pid) for pid in left), DEADLINE, lambda: f"{left} of killed {dev.process.pid}")
+
+
+def runs(pid: int) -> bool:
+    done = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return done.stdout.strip() not in {"", "Z"}
