@@ -9,7 +9,7 @@ from kafkaboot.dev.broker import NotInstalledError
 from kafkaboot.dev.local import LocalKafka
 from kafkaboot.testing import eventually, history
 
-pytestmark = [pytest.mark.chaos, pytest.mark.real_kafka, pytest.mark.timeout(900 if os.environ.get("KB_CHAOS") else 300)]
+pytestmark = [pytest.mark.chaos, pytest.mark.real_kafka, pytest.mark.timeout(900)]
 
 LONG = bool(os.environ.get("KB_CHAOS"))
 AWAY = 60 if LONG else 6

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900 if os.environ.get("KB_CHAOS") else 240)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 
 LONG = bool(os.environ.get("KB_CHAOS"))
 KILLS = 30 if LONG else 3

@@ -7,7 +7,7 @@ import pytest
 
 from kafkaboot.testing import eventually
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600 if os.environ.get("KB_CHAOS") else 240)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 
 LONG = bool(os.environ.get("KB_CHAOS"))
 SECONDS = 60 if LONG else 6
