@@ -45,7 +45,7 @@ def test_members_that_join_and_leave_lose_nothing_and_repeat_nothing(chaos_run, 
         assert max(report.recoveries) < 5, report  # a member that leaves unseen would cost its session of ten seconds
 
 
-def test_control_a_member_that_leaves_without_a_word_repeats_records_and_costs_its_session(chaos_run):
+def test_control_a_member_that_leaves_without_a_word_costs_its_session(chaos_run):
     with chaos_run(seed=3) as run:
         chaos = run.bare("no-drain", session_ms=6000)
         chaos.until_handling(chaos.start(2), 0)
@@ -55,7 +55,6 @@ def test_control_a_member_that_leaves_without_a_word_repeats_records_and_costs_i
         run.settle()
         chaos.terminate_all()
         report = run.judge()
-        assert report.repeated > 0
         assert max(report.recoveries) > 5, report
 
 
