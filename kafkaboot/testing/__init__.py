@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from kafkaboot.testing.rebalance import force_rebalance
     from kafkaboot.testing.report import Report, Violation
     from kafkaboot.testing.samples import generate
+    from kafkaboot.testing.simulation.effects import effect
+    from kafkaboot.testing.simulation.simulate import Simulation, simulate
     from kafkaboot.testing.throughput import Throughput, measure_throughput
     from kafkaboot.testing.wiring import Wiring, wired
 
@@ -31,6 +33,7 @@ _FILES = {
     "Report": "report",
     "RunningBroker": "brokers",
     "SessionBrokers": "brokers",
+    "Simulation": "simulation.simulate",
     "TestApp": "app",
     "Throughput": "throughput",
     "Violation": "report",
@@ -38,6 +41,7 @@ _FILES = {
     "Worker": "chaos",
     "check": "checker",
     "create_test_environment": "environment",
+    "effect": "simulation.effects",
     "eventually": "probes",
     "fail": "broker_faults",
     "fail_commits": "broker_faults",
@@ -47,6 +51,7 @@ _FILES = {
     "force_rebalance": "rebalance",
     "generate": "samples",
     "measure_throughput": "throughput",
+    "simulate": "simulation.simulate",
     "wired": "wiring",
 }
 
@@ -60,6 +65,7 @@ __all__ = [
     "Report",
     "RunningBroker",
     "SessionBrokers",
+    "Simulation",
     "TestApp",
     "Throughput",
     "Violation",
@@ -67,6 +73,7 @@ __all__ = [
     "Worker",
     "check",
     "create_test_environment",
+    "effect",
     "eventually",
     "eventually_async",
     "fail",
@@ -76,6 +83,7 @@ __all__ = [
     "generate",
     "measure_throughput",
     "restart_broker",
+    "simulate",
     "wired",
 ]
 

@@ -12,7 +12,7 @@ class EffectFailedError(ConnectionError):
 class Observer(Protocol):
     """What hears of effects: the simulated run."""
 
-    def effect(self, name: str, key: object) -> None:
+    def effect(self, name: str, key: object, *, deduplicated: bool) -> None:
         """One is to be done; raises where it fails or its process dies."""
 
 
@@ -23,7 +23,7 @@ class _Running:
 running = _Running()
 
 
-def effect(name: str, key: object) -> None:
+def effect(name: str, key: object, *, deduplicated: bool = False) -> None:
     """Something is done to the world outside that claims to happen once for each key.
 
     It is called by a component's double, where the real component would write. The simulation lets the process die
@@ -32,6 +32,7 @@ def effect(name: str, key: object) -> None:
     Args:
         name: What is done, for example `charge`.
         key: What it is done for, for example the order's id.
+        deduplicated: Whether the world outside knows the key, and does nothing when it is asked a second time.
 
     Raises:
         EffectFailedError: In a simulated run, where that is its fault.
@@ -41,4 +42,4 @@ def effect(name: str, key: object) -> None:
         raise RuntimeError(
             "effect() is for doubles in a simulation, and none is running: see kafkaboot.testing.simulate"
         )
-    running.observer.effect(name, key)
+    running.observer.effect(name, key, deduplicated=deduplicated)

@@ -155,7 +155,7 @@ class Run:
         if not self.participants:
             self._start()
 
-    def effect(self, name: str, key: object) -> None:
+    def effect(self, name: str, key: object, *, deduplicated: bool) -> None:
         """See `Observer`."""
         participant = self._now
         if participant is None or participant.gone or participant.dying:
@@ -165,8 +165,11 @@ class Run:
         if self._point("effect", participant) == "fail":
             self._tell(f"{said} FAILS")
             raise EffectFailedError(f"{name} {key!r} failed, in the simulation")
-        self.attempts.did(name, key, participant.name)
-        self._tell(f"{said} is done")
+        if deduplicated and self.attempts.effects[name, key]:
+            self._tell(f"{said} was done before")
+        else:
+            self.attempts.did(name, key, participant.name)
+            self._tell(f"{said} is done")
         if self._point("done", participant) == "unanswered":
             self._tell(f"{said}: NO ANSWER")
             raise EffectFailedError(f"{name} {key!r} was done and not answered, in the simulation")

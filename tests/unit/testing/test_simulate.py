@@ -6,12 +6,12 @@ import random
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 import pytest
 
-from kafkaboot.testing.simulation.effects import effect, running
+from kafkaboot.testing import effect, simulate
 from kafkaboot.testing.simulation.schedule import Schedule
-from kafkaboot.testing.simulation.simulate import simulate
 
 OUTSIDE = """
     class Bank:
@@ -37,20 +37,8 @@ class Plain:
 class Idempotent(Plain):
     """Knows what it has done, as banks with idempotency keys do."""
 
-    def __init__(self):
-        self.done = set()
-
     def charge_now(self, order):
-        if order["id"] not in self.done:
-            try:
-                effect("charge", order["id"])
-            finally:  # its caller may not have been told, and it knows
-                if charged(order["id"]):
-                    self.done.add(order["id"])
-
-
-def charged(number):
-    return running.observer.attempts.effects["charge", number] > 0
+        effect("charge", order["id"], deduplicated=True)
 
 
 @pytest.fixture
@@ -325,6 +313,47 @@ def test_random_schedules_find_what_needs_two_faults_and_are_made_as_short_as_it
     assert found.breach.kind == "lost"
     assert [fault.kind for fault in found.schedule] == ["fail", "fail"]
     assert found == run(handlers, Idempotent, schedules=2000, seed=1)
+
+
+SHOP = """
+    from decimal import Decimal
+    from kafkaboot import component, event, event_handler
+    from pydantic import BaseModel
+
+    @event("order.placed")
+    class OrderPlaced(BaseModel):
+        order_id: str
+        total: Decimal
+
+    @component
+    class Bank:
+        async def charge(self, order_id: str) -> None:
+            raise RuntimeError("a real bank")
+
+    @event_handler("orders")
+    async def charge(order: OrderPlaced, bank: Bank) -> None:
+        await bank.charge(order.order_id)
+    """
+
+
+def test_the_readme_s_example_passes_and_fails_for_a_bank_that_charges_twice(tmp_path, monkeypatch):
+    readme = (Path(__file__).parents[3] / "README.md").read_text()
+    [example] = [block for block in readme.split("```python\n") if "simulate(" in block.partition("```")[0]]
+    code = example.partition("```")[0].replace('"shop"', '"shop_of_the_readme"')
+    (tmp_path / "shop_of_the_readme.py").write_text(textwrap.dedent(SHOP))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    shop = importlib.import_module("shop_of_the_readme")
+
+    def tested(code):
+        names = {"effect": effect, "simulate": simulate, **vars(shop)}
+        exec(code, names)
+        names["test_no_order_is_lost_or_charged_twice"]()
+
+    tested(code)
+    assert ", deduplicated=True" in code
+    with pytest.raises(AssertionError, match="repeated: charge 'o-1' was done a second time"):
+        tested(code.replace(", deduplicated=True", ""))
 
 
 def test_nothing_of_the_simulation_stays_behind(run):
