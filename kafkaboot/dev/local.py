@@ -22,8 +22,9 @@ _logger = logging.getLogger("kafkaboot.dev")
 _PORT_ATTEMPTS = 5
 _TAIL = 25
 
-# One node: what is replicated by default must be content with itself. Tests need short sessions and no wait before
-# the first assignment of a group. A broker that was killed is let in again only when its former session has run out.
+# One node: what is replicated by default must be content with itself. Tests need short sessions, no wait before the
+# first assignment of a group, and transactions that are aborted when their time is up. A broker that was killed is let
+# in again only when its former session has run out.
 _PROPERTIES = {
     "process.roles": "broker,controller",
     "node.id": "1",
@@ -35,6 +36,7 @@ _PROPERTIES = {
     "transaction.state.log.replication.factor": "1",
     "transaction.state.log.min.isr": "1",
     "transaction.state.log.num.partitions": "4",
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": "200",
     "share.coordinator.state.topic.replication.factor": "1",
     "share.coordinator.state.topic.min.isr": "1",
     "share.coordinator.state.topic.num.partitions": "1",
@@ -42,6 +44,7 @@ _PROPERTIES = {
     "group.min.session.timeout.ms": "1000",
     "group.consumer.min.session.timeout.ms": "1000",
     "group.consumer.min.heartbeat.interval.ms": "100",
+    "group.consumer.heartbeat.interval.ms": "200",
     "auto.create.topics.enable": "false",
 }
 
