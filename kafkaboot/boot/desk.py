@@ -16,10 +16,3 @@ class DeskBroker(Protocol):
 
     def describe(self) -> str:
         """One line for the banner."""
-
-
-class MakesTopics(Protocol):
-    """A broker that does not answer an admin client's requests for topics, and makes them by itself."""
-
-    def create_topic(self, name: str, partitions: int) -> None:
-        """Create; one that exists already is left as it is."""

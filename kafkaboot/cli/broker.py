@@ -14,18 +14,20 @@ from kafkaboot.cli.lazy_group import examples
 
 @click.command(
     short_help="start a Kafka to develop against",
-    epilog=examples("kafkaboot broker", "kafkaboot broker --kind local --port 9092 --data .kafkaboot/kafka"),
+    epilog=examples(
+        "kafkaboot broker", "kafkaboot broker --port 9092 --data-dir .kafkaboot/kafka", "kafkaboot broker --kind local"
+    ),
 )
 @click.option(
     "--kind",
     type=click.Choice(["embedded", "local", "container"]),
     default="embedded",
     show_default=True,
-    help="In this process; a real one on the JVM (Java 17); a real one in a container (Docker).",
+    help="One in Python; a real one on the JVM (Java 17); a real one in a container (Docker).",
 )
-@click.option("--port", type=click.IntRange(1, 65535), help="Where `local` listens; a free port by default.")
-@click.option("--data", type=click.Path(path_type=Path), help="Where `local` keeps topics between runs.")
-def broker(kind: str, port: int | None, data: Path | None) -> None:
+@click.option("--port", type=click.IntRange(1, 65535), help="Where it listens; a free port by default.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Where it keeps topics between runs.")
+def broker(kind: str, port: int | None, data_dir: Path | None) -> None:
     """Start a Kafka to develop against, print its address, and run until Ctrl-C.
 
     Other commands in this folder find it by themselves, and so does `kafkaboot run` where kafkaboot.kafka.broker is of
@@ -33,15 +35,18 @@ def broker(kind: str, port: int | None, data: Path | None) -> None:
     """
     from kafkaboot.cli.run_file import RunFile, Running
     from kafkaboot.dev import broker_for
-    from kafkaboot.dev.settings import BrokerSettings, LocalSettings
+    from kafkaboot.dev.settings import BrokerSettings, EmbeddedSettings, LocalSettings
 
-    if kind != "local" and (port is not None or data is not None):
-        option = "--port" if port is not None else "--data"
-        raise click.UsageError(f"{option} belongs to --kind local: {kind} chooses its own.")
+    if kind == "container" and (port is not None or data_dir is not None):
+        option = "--port" if port is not None else "--data-dir"
+        raise click.UsageError(f"{option} belongs to the kinds embedded and local: a container chooses its own.")
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    started = broker_for(kind, BrokerSettings(local=LocalSettings(port=port, data_dir=data)))
+    settings = BrokerSettings(
+        embedded=EmbeddedSettings(port=port, data_dir=data_dir), local=LocalSettings(port=port, data_dir=data_dir)
+    )
+    started = broker_for(kind, settings)
     run_file = RunFile(Path.cwd())
     with started:
         run_file.write(Running(os.getpid(), kind, started.bootstrap_servers, "broker"))

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kafkaboot.cli.run_file import RunFile
 from kafkaboot.errors import KafkabootError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from kafkaboot.boot.application import Application
     from kafkaboot.cli.run_file import Running
     from kafkaboot.config import Configuration
     from kafkaboot.dev import Broker
 
 DESK = ("embedded", "local", "container")
+SESSION = "kafkaboot.consumer.session-timeout"
+DESK_SESSION = "6s"
+"""The least that a real Kafka takes unless it is told otherwise."""
 
 
 def kind_of(configuration: Configuration) -> str:
@@ -25,29 +26,24 @@ def kind_of(configuration: Configuration) -> str:
     return configuration.bind("kafkaboot.kafka", KafkaSettings).broker
 
 
-def using(configuration: Configuration, kind: str, address: str) -> list[str]:
+def using(configuration: Configuration, address: str) -> list[str]:
     """The overrides that let an application use a broker that another process holds.
 
-    The embedded broker answers no admin requests about topics: who holds it creates them, or the first record that is
-    published does. On the others missing topics are created as they would be on a broker of the application's own.
+    Missing topics are created as they would be on a broker of the application's own.
     """
     from kafkaboot.client.settings import KafkaSettings
 
     topics = configuration.bind("kafkaboot.kafka", KafkaSettings).topics
-    if kind == "embedded":
-        topics = "off"
-    elif topics == "auto":
+    if topics == "auto":
         topics = "create"
     overrides = [
         "kafkaboot.kafka.broker=external",
         f"kafkaboot.kafka.bootstrap-servers={address}",
         f"kafkaboot.kafka.topics={topics}",
     ]
-    session = "kafkaboot.consumer.session-timeout"
-    if kind == "embedded" and not configuration.mentions(session):
-        # librdkafka's mock lets nobody join in the place of a member that left before that one's session has run out:
-        # an application that is restarted would get its first record after the default of 45 s.
-        overrides.append(f"{session}=2s")
+    if not configuration.mentions(SESSION):
+        # Nobody waits at a desk until what a killed process held is given to another: 45 s by default.
+        overrides.append(f"{SESSION}={DESK_SESSION}")
     return overrides
 
 
@@ -78,17 +74,3 @@ def start_for(configuration: Configuration) -> Broker | None:
     broker = broker_for(kind, configuration.bind("kafkaboot.broker", BrokerSettings))
     broker.start()
     return broker
-
-
-def create_topics(broker: Broker, configuration: Configuration, names: Iterable[str]) -> None:
-    """Create topics on a broker that answers no admin requests; others create them when they are asked by an admin."""
-    create: Any = getattr(broker, "create_topic", None)
-    if create is None:
-        return
-    from kafkaboot.boot.wiring.topics import EMBEDDED_PARTITIONS
-    from kafkaboot.topics import TopicSettings
-
-    settings = configuration.bind("kafkaboot.topics", dict[str, TopicSettings])
-    for name in dict.fromkeys([*settings, *names]):
-        partitions = settings[name].partitions if name in settings else None
-        create(name, partitions or EMBEDDED_PARTITIONS)

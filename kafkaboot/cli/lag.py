@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kafkaboot.boot.blueprint import Blueprint
-    from kafkaboot.client import AdminPort, ClientFactory
+    from kafkaboot.client import AdminPort
 
 
 class Line(NamedTuple):
@@ -52,9 +52,7 @@ def lag(choice: Choice, *, groups: tuple[str, ...], as_json: bool) -> None:
         raise click.UsageError("The application has no handlers. Name a group: --group NAME")
     admin = connection.clients.admin()
     try:
-        lines = [
-            line for group, topics in wanted.items() for line in measured(connection.clients, admin, group, topics)
-        ]
+        lines = [line for group, topics in wanted.items() for line in measured(admin, group, topics)]
     finally:
         admin.close()
     if as_json:
@@ -71,7 +69,7 @@ def lag(choice: Choice, *, groups: tuple[str, ...], as_json: bool) -> None:
             click.echo(f"{click.style(group, bold=True)}  {_told([line for line in lines if line.group == group])}")
 
 
-def measured(clients: ClientFactory, admin: AdminPort, group: str, topics: Sequence[str]) -> list[Line]:
+def measured(admin: AdminPort, group: str, topics: Sequence[str]) -> list[Line]:
     """The lines of one group: the partitions of its handlers' topics, and wherever it has committed."""
     from kafkaboot.cli.connection import TIMEOUT
     from kafkaboot.client import TP
@@ -79,13 +77,6 @@ def measured(clients: ClientFactory, admin: AdminPort, group: str, topics: Seque
     known = admin.topics(TIMEOUT)
     committed = admin.group_offsets(group, TIMEOUT)
     there = [TP(topic, at) for topic in topics if topic in known for at in range(known[topic].partitions)]
-    if not committed and there:
-        # The embedded broker does not answer for all partitions of a group, only for those that are named.
-        consumer = clients.consumer(group, {})  # it never joins
-        try:
-            committed = {tp: one for tp, one in consumer.committed(there, TIMEOUT).items() if one.offset is not None}
-        finally:
-            consumer.close(5.0)
     partitions = sorted({*there, *(tp for tp in committed if tp.topic in known)})
     ends = admin.end_offsets(partitions, TIMEOUT)
     lines = []

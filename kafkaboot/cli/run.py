@@ -73,7 +73,7 @@ def _alone(choice: Choice, *, debug: bool, traceback: bool) -> int:
         application: Application = choice.application()
         running = already_there(application)
         narrator = Told(debug=debug, traceback=traceback or debug, shared=running)
-        more = using(application.configure(), running.kind, running.address) if running is not None else []
+        more = using(application.configure(), running.address) if running is not None else []
         application = choice.application(narrator, more=more)
         narrator.application = application
         return application.run()

@@ -19,7 +19,7 @@ from kafkaboot.boot.facts import HandlerTally
 from kafkaboot.boot.pipeline import HandlerRow
 from kafkaboot.cli import narrate
 from kafkaboot.cli.crew import Worker
-from kafkaboot.cli.desk import already_there, create_topics, kind_of, start_for, using
+from kafkaboot.cli.desk import already_there, kind_of, start_for, using
 from kafkaboot.cli.failure import tell_failed_start
 from kafkaboot.cli.output import on_terminal
 from kafkaboot.cli.run_file import RunFile, Running
@@ -101,7 +101,7 @@ class Supervisor:
         shared = already_there(self._application)
         if shared is not None:
             narrate.fact("broker", str(shared))
-            return using(configuration, shared.kind, shared.address)
+            return using(configuration, shared.address)
         narrate.starting(kind_of(configuration))
         self._broker = broker = start_for(configuration)
         if broker is None:
@@ -109,7 +109,7 @@ class Supervisor:
         address = broker.bootstrap_servers
         run_file.write(Running(os.getpid(), broker.kind, address, self.command, configuration.profiles))
         narrate.fact("broker", broker.describe())
-        return using(configuration, broker.kind, address)
+        return using(configuration, address)
 
     def _supervise(self, overrides: Sequence[str]) -> int:
         arguments = [*self._flags, *(each for one in overrides for each in ("--set", one))]
@@ -173,9 +173,6 @@ class Supervisor:
             tell_failed_start(self._failed, None, debug=False)
 
     def _wired(self, facts: dict[str, Any]) -> None:
-        if self._broker is not None:
-            topics = [topic for row in facts["wired"] for topic in (*row["topics"], *row["publishes"])]
-            create_topics(self._broker, self._application.configure(), topics)
         if self._shown:
             return
         self._shown = True

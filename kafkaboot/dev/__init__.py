@@ -1,4 +1,4 @@
-"""Kafka on your desk: a real one on the JVM, one in a container, one inside this process."""
+"""Kafka on your desk: a real one on the JVM, one in a container, one in Python in a child process."""
 
 from __future__ import annotations
 
@@ -23,9 +23,11 @@ def broker_for(kind: str, settings: BrokerSettings | None = None) -> Broker:
         BrokerStartError: There is no such kind.
     """
     if kind == "embedded":
-        from kafkaboot.dev.mock import EmbeddedKafka
+        from kafkaboot.dev.embedded import EmbeddedKafka
 
-        return EmbeddedKafka()
+        if settings is None:
+            return EmbeddedKafka()
+        return EmbeddedKafka(data_dir=settings.embedded.data_dir, port=settings.embedded.port)
     if kind == "local":
         from kafkaboot.dev.local import LocalKafka
 

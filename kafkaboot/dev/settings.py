@@ -14,6 +14,18 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", alias_generator=kebab, populate_by_name=True, frozen=True)
 
 
+class EmbeddedSettings(_Section):
+    """`kafkaboot.broker.embedded`.
+
+    Attributes:
+        data_dir: Where topics, offsets and transactions stay between runs; they are gone at stop when it is left out.
+        port: The port to listen on; a free one when left out.
+    """
+
+    data_dir: Path | None = None
+    port: int | None = Field(default=None, ge=1, le=65535)
+
+
 class LocalSettings(_Section):
     """`kafkaboot.broker.local`.
 
@@ -41,5 +53,6 @@ class ContainerSettings(_Section):
 class BrokerSettings(_Section):
     """`kafkaboot.broker`; each kind reads its own section."""
 
+    embedded: EmbeddedSettings = EmbeddedSettings()
     local: LocalSettings = LocalSettings()
     container: ContainerSettings = ContainerSettings()

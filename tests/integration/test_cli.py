@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 
+from kafkaboot.dev.ports import free_port, is_free
 from kafkaboot.testing import eventually
 
 if TYPE_CHECKING:
@@ -340,9 +341,24 @@ def test_a_broker_of_its_own_is_found_and_shared_by_an_application(desk, start):
 
 
 def test_a_port_for_a_broker_that_chooses_its_own_is_wrong_usage(desk):
-    done = call(desk, "broker", "--port", "9999")
+    done = call(desk, "broker", "--kind", "container", "--port", "9999")
     assert done.returncode == 2
-    assert "--port belongs to --kind local" in done.stderr
+    assert "--port belongs to the kinds embedded and local" in done.stderr
+
+
+def test_a_broker_with_a_data_directory_and_a_port_has_its_records_after_a_kill(desk, start):
+    port = str(free_port())
+    options = ("broker", "--port", port, "--data-dir", str(desk / "kept"))
+    broker = start(*options).says("Ctrl-C stops")
+    assert broker.text.splitlines()[0] == f"127.0.0.1:{port}"
+    assert f"kept in {desk / 'kept'}" in broker.text
+    publish(desk, {"order_id": "kept"})
+    broker.process.kill()
+    broker.process.wait(10)
+    eventually(lambda: is_free(int(port)), 20, "the broker ends with its parent")
+    start(*options).says("Ctrl-C stops")
+    shown = call(desk, "tail", "orders", "--from", "beginning", "--count", "1", "--json").stdout
+    assert json.loads(shown)["value"]["order_id"] == "kept"
 
 
 # --- workers

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kafkaboot.boot.autoconfiguration import AutoConfiguration
 from kafkaboot.boot.desk import DeskBroker
@@ -14,13 +14,9 @@ from kafkaboot.topics import TopicSettings, look_up
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kafkaboot.client import AdminPort, TopicSpec
     from kafkaboot.topics import TopicUse
 
 log = logging.getLogger("kafkaboot.topics")
-
-EMBEDDED_PARTITIONS = 4
-"""Partitions of a topic that an embedded broker makes when nothing else is said."""
 
 
 class TopicCheck:
@@ -48,8 +44,6 @@ class TopicCheck:
         if action == "off" or not (uses or self._topics):
             return []
         admin = self._clients.admin()
-        if hasattr(self._broker, "create_topic"):
-            admin = _ThroughBroker(admin, self._broker)
         try:
             created = look_up(admin, uses, self._topics, action, single_broker=self._broker is not None)
         finally:
@@ -57,20 +51,6 @@ class TopicCheck:
         if created:
             log.info("created topics: %s", ", ".join(created))
         return created
-
-
-class _ThroughBroker:
-    """An admin client whose topics the broker itself makes: librdkafka's mock does not answer requests for them."""
-
-    def __init__(self, admin: AdminPort, broker: Any) -> None:
-        self._admin, self._broker = admin, broker
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._admin, name)
-
-    def create_topics(self, specs: Sequence[TopicSpec], timeout: float) -> None:  # noqa: ARG002 - the port's signature
-        for spec in specs:
-            self._broker.create_topic(spec.name, spec.partitions if spec.partitions > 0 else EMBEDDED_PARTITIONS)
 
 
 TOPICS = AutoConfiguration(

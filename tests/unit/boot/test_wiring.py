@@ -6,7 +6,7 @@ from kafkaboot.boot.wiring.topics import TopicCheck
 from kafkaboot.client import TopicInfo, TopicSpec
 from kafkaboot.client.settings import KafkaSettings
 from kafkaboot.health import HealthIndicator, Status
-from kafkaboot.topics import MissingTopicError, TopicSettings, TopicUse
+from kafkaboot.topics import MissingTopicError, TopicUse
 
 USES = [TopicUse("orders", "handler bill takes it", "shop/handlers.py:21")]
 
@@ -34,17 +34,6 @@ class Desk:
     kind, bootstrap_servers = "local", "127.0.0.1:1"
 
 
-class Mock(Desk):
-    """A broker that makes topics itself, as librdkafka's mock does."""
-
-    def __init__(self, cluster):
-        self.cluster, self.made = cluster, []
-
-    def create_topic(self, name, partitions):
-        self.made.append((name, partitions))
-        self.cluster.created.append(TopicSpec(name))
-
-
 def failing(check):
     try:
         check.run(USES)
@@ -69,15 +58,6 @@ def test_what_the_configuration_says_about_topics_wins():
     assert failing(TopicCheck(desk, KafkaSettings(topics="validate"), {}, Desk()))
     assert TopicCheck(silent, KafkaSettings(topics="off"), {}, None).run(USES) == []
     assert silent.closed == 0
-
-
-def test_a_broker_that_makes_topics_itself_is_asked_to():
-    cluster = Cluster()
-    mock = Mock(cluster)
-
-    check = TopicCheck(cluster, KafkaSettings(), {"invoices": TopicSettings(partitions=12)}, mock)
-    assert check.run(USES) == ["orders", "invoices"]
-    assert mock.made == [("orders", 4), ("invoices", 12)]
 
 
 def test_the_same_application_runs_on_the_embedded_broker_with_no_more_than_a_key(shop):
