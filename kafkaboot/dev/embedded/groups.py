@@ -52,6 +52,12 @@ class Groups:
         if group_id not in self._by_id:
             self._by_id[group_id] = ClassicGroup(group_id, self._node.settings.rebalance_delay)
 
+    def touch(self, group_id: str, member_id: str) -> None:
+        """A classic member's commit shows that it lives, as its heartbeat would."""
+        group = self._by_id.get(group_id)
+        if isinstance(group, ClassicGroup) and member_id in group.members:
+            group.members[member_id].touch()
+
     def delete(self, group_id: str) -> None:
         """Drop an empty group with its offsets."""
         self._by_id.pop(group_id, None)

@@ -172,6 +172,8 @@ def offset_commit(node: Node, request: Any, response: Any, _: Any) -> Any:
                 committed = Committed(part.committed_offset, epoch, part.committed_metadata or "")
                 offsets[topic.name, index] = committed
         topics.append(response.OffsetCommitResponseTopic(name=topic.name, partitions=tuple(errors)))
+    if not refused:
+        node.groups.touch(request.group_id, request.member_id)
     if offsets:
         node.groups.remember(request.group_id)
         node.offsets.commit(request.group_id, offsets)
