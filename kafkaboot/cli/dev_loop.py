@@ -281,7 +281,7 @@ class DevLoop(Supervisor):
 
     def _run_tests(self) -> None:
         if self._tests is None:
-            application = self._choice.application()
+            application = self._application  # as it was read at the start: the files may not be readable just now
             folders = config_folders(application)
             settings = [path for folder in folders for path in sorted(folder.iterdir()) if path.suffix in CONFIG]
             self._tests = TestRun(self._directory, packages(application), settings)

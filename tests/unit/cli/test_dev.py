@@ -436,6 +436,16 @@ def test_keys_restart_send_events_and_quit(loop, capsys):
     assert loop._signals == [signal.SIGINT]
 
 
+def test_tests_run_while_the_configuration_cannot_be_read(loop, tmp_path, monkeypatch):
+    loop._application.configure()
+    started = []
+    monkeypatch.setattr(TestRun, "start", lambda run: started.append(run._settings))
+    (tmp_path / "application.yaml").write_text("kafkaboot: [")
+    loop._press("t")
+    loop._press("t")
+    assert started == [[tmp_path / "application.yaml"]] * 2
+
+
 def test_the_first_event_is_sent_by_itself_once_and_on_the_desk_only(loop, tmp_path):
     mark = tmp_path / ".kafkaboot" / "first-event"
     mark.parent.mkdir()
