@@ -35,7 +35,8 @@ bench: setup        ## ratios against bare loops and other frameworks on a real 
 	$(BIN)/python -m benchmarks $(CASES)
 
 chaos: setup        ## the long form of what `make test` does to processes and brokers: half an hour
-	KB_CHAOS=1 $(BIN)/python -m pytest tests/chaos tests/unit/consumer/test_machine.py --timeout=1800 -rA
+	KB_CHAOS=1 $(BIN)/python -m pytest tests/chaos tests/conformance/test_differential.py \
+		tests/unit/consumer/test_machine.py --timeout=1800 -rA
 
 SOAK ?= 3600
 soak: setup         ## random faults for SOAK seconds; SEED=n for the same ones again
