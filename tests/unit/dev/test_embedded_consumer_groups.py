@@ -189,6 +189,70 @@ def test_a_heartbeat_that_makes_no_sense_is_refused(wrong, error):
     assert consumer_group_heartbeat(Node(NodeSettings()), request, answered, connection).error_code is error
 
 
+class Client:
+    """A member as a client plays it: it reads what it was told last, after letting go of the rest a beat later."""
+
+    def __init__(self, group, member_id):
+        self.group, self.id = group, member_id
+        self.epoch, self.owned, self.told = 0, NOTHING, NOTHING
+        self.unsure = self.gone = False
+
+    def beat(self, *, loses_answer=False):
+        # After an answer that never came a client says everything again, and so is told everything.
+        whole = {"rebalance_timeout": REBALANCE, "topics": frozenset({"orders"})} if self.unsure else {}
+        answer = (
+            beats(self.group, self.id, self.epoch, self.owned, **whole) if self.epoch else joins(self.group, self.id)
+        )
+        self.unsure = loses_answer
+        if loses_answer:
+            return
+        if answer.error is ErrorCode.fenced_member_epoch:
+            # Too many answers were lost: it lets go of all, and is in again when its session has run out.
+            self.group.members[self.id].deadline = 0.0
+            self.group.expire(time.monotonic())
+            self.epoch, self.owned, self.told = 0, NOTHING, NOTHING
+        else:
+            assert answer.error is ErrorCode.none
+            self.epoch = answer.epoch
+            if answer.assignment is not None:
+                self.told = answer.assignment
+            self.owned = self.told
+
+    def leave(self):
+        beats(self.group, self.id, -1)
+        self.owned, self.gone = NOTHING, True
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_whatever_members_do_no_partition_has_two_readers_and_in_the_end_each_has_one(topics, seed):
+    chance = random.Random(seed)
+    group = ConsumerGroup("g", topics, SESSION)
+    clients = []
+    for step in range(60):
+        living = [one for one in clients if not one.gone]
+        what = chance.random()
+        if not living or (what < 0.15 and len(living) < 5):
+            clients.append(Client(group, f"m{step}"))
+            clients[-1].beat()
+        elif what < 0.2:
+            chance.choice(living).leave()
+        elif what < 0.25:
+            topics.get("orders").grow(len(topics.get("orders").partitions) + 1)
+        else:
+            chance.choice(living).beat(loses_answer=chance.random() < 0.1)
+        held = [partition for one in clients for partition in one.owned]
+        assert len(held) == len(set(held))
+    living = [one for one in clients if not one.gone] or [Client(group, "last")]
+    for _ in range(6):
+        for one in living:
+            one.beat()
+    everything = {(topics.get("orders").id, index) for index in range(len(topics.get("orders").partitions))}
+    assert set.union(*(set(one.owned) for one in living)) == everything
+    assert group.state == "Stable"
+    sizes = [len(one.owned) for one in living]
+    assert max(sizes) - min(sizes) <= 1
+
+
 # --- assignors
 
 
