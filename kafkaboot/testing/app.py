@@ -15,9 +15,10 @@ from kafkaboot.client import TopicSpec
 from kafkaboot.client.confluent.factory import ConfluentClients
 from kafkaboot.client.settings import KafkaSettings
 from kafkaboot.declare import type_name
-from kafkaboot.errors import KafkabootError
+from kafkaboot.errors import ConfigurationError, KafkabootError
 from kafkaboot.producer import Producer
 from kafkaboot.testing.app_chaos import AppChaos
+from kafkaboot.testing.brokers import RunningBroker
 from kafkaboot.testing.handler_probe import HandlerProbe, Overheard
 from kafkaboot.testing.probes import eventually_async
 from kafkaboot.testing.quiet import LogLeftAlone
@@ -75,6 +76,7 @@ class TestApp:
         self._overheard = Overheard()
         self._application: Application | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._started_before = False
 
     # --- life
 
@@ -94,9 +96,12 @@ class TestApp:
         self._clients = ConfluentClients(settings, bootstrap_servers=self.broker.bootstrap_servers, client_id="test")
         self._seen = TopicsSeen(self._clients.reader())
         self._producer = Producer(self._clients.producer({"linger.ms": 0}), source="/test")
+        self._topics = {use.topic for use in topic_uses(blueprint) if not use.pattern}
         try:
+            if self.broker.kind == RunningBroker.kind and not self._started_before:
+                await in_thread(self._refuse_foreign)
             await application.start()
-            self._topics = {use.topic for use in topic_uses(blueprint) if not use.pattern}
+            self._started_before = True
             await eventually_async(self._assigned, DEADLINE, "every group has its partitions")
         except BaseException:
             await self.stop()
@@ -289,6 +294,20 @@ class TestApp:
         finally:
             admin.close()
         self._topics.add(topic)
+
+    def _refuse_foreign(self) -> None:
+        """On a broker that others use, a topic that is there already is theirs: a test would see their records."""
+        admin = self._clients.admin()
+        try:
+            theirs = sorted(self._topics & admin.topics(DEADLINE).keys())
+        finally:
+            admin.close()
+        if theirs:
+            raise ConfigurationError(
+                f"topics of the application are on this broker already: {', '.join(theirs)}",
+                where=self.broker.bootstrap_servers,
+                todo="run tests on a broker of their own (--kafka local), or delete these topics if nobody needs them",
+            )
 
     def _running(self) -> Application:
         if self._application is None:

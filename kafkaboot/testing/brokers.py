@@ -136,7 +136,7 @@ class SessionBrokers:
             BrokerStartError: There is no such kind, or it cannot be started here.
         """
         if asked not in self._shared:
-            self._shared[asked] = SharedBroker(_made(asked))
+            self._shared[asked] = SharedBroker(RunningBroker(asked) if ":" in asked else broker_for(asked))
         return self._shared[asked].fresh()
 
     def stop(self) -> None:
@@ -144,11 +144,3 @@ class SessionBrokers:
         for shared in self._shared.values():
             shared.stop()
         self._shared.clear()
-
-
-def _made(asked: str) -> Broker:
-    if asked == "embedded":
-        from kafkaboot.dev.embedded import EmbeddedKafka
-
-        return EmbeddedKafka()
-    return RunningBroker(asked) if ":" in asked else broker_for(asked)

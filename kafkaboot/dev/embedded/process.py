@@ -198,6 +198,18 @@ class EmbeddedKafka:
             process.kill()
             process.wait()
 
+    def restart(self, *, clean: bool = True) -> None:
+        """End and start again on the same port; what a data directory keeps is there again.
+
+        Args:
+            clean: Let it end in order; else by SIGKILL.
+        """
+        if not clean and self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        self.stop()
+        self.start()
+
     def describe(self) -> str:
         """One line for the banner."""
         kept = "in memory" if self._data_dir is None else f"kept in {os.fspath(self._data_dir)}"

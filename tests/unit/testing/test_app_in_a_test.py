@@ -8,6 +8,8 @@ from decimal import Decimal
 
 import pytest
 
+from kafkaboot.dev.embedded import EmbeddedKafka
+from kafkaboot.errors import ConfigurationError
 from kafkaboot.testing import RunningBroker, TestApp
 
 
@@ -171,6 +173,30 @@ async def test_failed_commits_and_produces_cost_nothing(running, shop):
         assert app.broker.faults_left() == 0, "a fault was not met"
         await app.publish("orders", order(shop, 2))
         await app.handler("bill").settled_within(1)
+
+
+async def test_a_broker_that_restarts_costs_nothing(kitshop, shop, tmp_path):
+    with EmbeddedKafka(data_dir=tmp_path) as broker:
+        async with TestApp(broker, directory=kitshop) as app:
+            await app.publish("orders", order(shop, 1))
+            await app.handler("bill").settled_within(1)
+            for number, clean in ((2, True), (3, False)):
+                ended = broker.pid
+                await app.chaos.restart_broker(clean=clean)
+                assert broker.pid != ended
+                await app.publish("orders", order(shop, number))
+                # The one before may come twice: the kill may have met it before it was committed.
+                await app.published("invoices", shop.InvoiceIssued, where=belongs_to(number), within=30)
+
+
+def belongs_to(number):
+    return lambda invoice: invoice.order_id == f"o-{number}"
+
+
+async def test_topics_of_others_on_a_broker_that_is_shared_are_refused(embedded, kitshop):
+    embedded.create_topic("orders", 1)
+    with pytest.raises(ConfigurationError, match="are on this broker already: orders"):
+        await TestApp(RunningBroker(embedded.bootstrap_servers), directory=kitshop).start()
 
 
 async def test_orders_that_a_real_broker_cannot_obey_are_refused():
