@@ -5,6 +5,7 @@ Everything is decided by the arguments: the same call finds the same. Nothing wa
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import random
@@ -98,9 +99,10 @@ def simulate(
     * `out of order`: a handler began with a record while a task that it had started for one before it was at work.
     * `repeated`: an `effect` was done twice for one key.
 
-    Each process has components of its own, and the modules' own data as they were imported. `def` handlers run on the
-    event loop, and so does what is given to threads. Sleeping takes virtual time. No socket is ever ready: what talks
-    to the world outside is given as a double.
+    Each process has components of its own, and the modules' own data as they were imported; what classes and caches
+    of functions remember is not told apart. `def` handlers run on the event loop, and so does what is given to threads.
+    Sleeping takes virtual time. No socket is ever ready: what talks to the world outside is given as a double.
+    A task that is to outlive handlers is started in an `@on_start` method, or with a context of its own.
 
     Args:
         app: A package, a folder or a YAML file, as for `kafkaboot run`; `None`: what the configuration names.
@@ -118,7 +120,10 @@ def simulate(
     Raises:
         KafkabootError: The application cannot be wired.
         ValueError: `replay` is no schedule.
+        RuntimeError: An event loop is running: a test that simulates is a plain `def`.
     """
+    _refuse_event_loop()
+    records = {topic: list(payloads) for topic, payloads in records.items()}
     said = [
         f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in (overrides or {}).items()
     ]
@@ -241,6 +246,14 @@ def _due(
         for topic, wanted in expects.items()
         for given in records[topic]
     ]
+
+
+def _refuse_event_loop() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError("simulate() has event loops of its own: call it from a plain `def` test, not an `async def`")
 
 
 @contextmanager
