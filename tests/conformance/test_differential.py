@@ -151,11 +151,11 @@ class Lenient(Peer):
 async def test_a_broker_that_commits_what_was_aborted_is_found_out(embedded):
     address, differences = embedded.bootstrap_servers, []
     async with Peer(address) as honest, Lenient(address) as lenient:
-        for seed in range(40):
+        for seed in range(16):
             operations = draw(seed)
             found = await first_difference((honest, lenient), operations)
             if found is not None:
                 differences.append((seed, *await shortest((honest, lenient), operations, found)))
-    assert len(differences) > 5, "the operations look too seldom at what transactions leave"
+    assert len(differences) > 2, "the operations look too seldom at what transactions leave"
     assert min(len(operations) for _, operations, _ in differences) <= 3
     assert "is answered differently\n" in told(*differences[0])
