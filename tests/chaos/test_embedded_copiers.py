@@ -119,6 +119,21 @@ class Copying:
             return {one.partition: one.offset for one in found.topic_partitions} == self.written
 
         eventually(copied, 60, "all that was written is copied")
+        # The last victim's transaction is open until the one in its place has begun.
+        eventually(lambda: self._ends("read_committed") == self._ends("read_uncommitted"), 30, "all is decided")
+
+    def _ends(self, isolation):
+        self.replace_the_fallen()
+        consumer = Consumer(self._reading(isolation))
+        try:
+            asked = [TopicPartition(self.target, partition) for partition in range(PARTITIONS)]
+            return [consumer.get_watermark_offsets(one, timeout=20)[1] for one in asked]
+        finally:
+            consumer.close()
+
+    def _reading(self, isolation):
+        group = {"group.id": uuid.uuid4().hex, "isolation.level": isolation}
+        return {"bootstrap.servers": self.bootstrap, "log_level": 0, **group}
 
     def end(self):
         self._stop.set()
@@ -128,9 +143,7 @@ class Copying:
 
     def read(self, isolation):
         """What stands in the target, by partition."""
-        consumer = Consumer(
-            {"bootstrap.servers": self.bootstrap, "group.id": uuid.uuid4().hex, "isolation.level": isolation}
-        )
+        consumer = Consumer(self._reading(isolation))
         try:
             found = {}
             for partition in range(PARTITIONS):
