@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from types import UnionType
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
@@ -213,6 +213,8 @@ def _nothing(type_: Any, kind: str | None) -> Any:
         return b""
     if kind is not None and kind.startswith("timedelta"):
         return timedelta()
+    if kind is not None and kind.startswith("datetime"):
+        return datetime.fromtimestamp(0, UTC)
     return False if kind == "bool" else -1
 
 
