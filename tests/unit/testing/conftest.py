@@ -11,7 +11,7 @@ import pytest
 from kafkaboot.testing.app import TestApp
 from kafkaboot.testing.brokers import SessionBrokers
 
-HANDLERS = '''
+HANDLERS = """
 from decimal import Decimal
 
 from pydantic import BaseModel
@@ -53,7 +53,7 @@ async def bill(order: OrderPlaced, tax: Tax) -> InvoiceIssued | None:
     if order.order_id == "bad":
         raise ValueError("no such order")
     return InvoiceIssued(order_id=order.order_id, amount=order.total * (1 + tax.rate))
-'''
+"""
 YAML = """
 kafkaboot:
   application: {name: kitshop, packages: [kitshop]}
