@@ -74,14 +74,22 @@ class Assignment:
         self.chunks: deque[Chunk] = deque()
         self.refused: list[int] = []
         self._known_done = deque(known_done)
-        self._last = -1
+        self._newest: RawRecord | None = None
 
     def take(self, records: list[RawRecord]) -> tuple[Chunk, Sequence[int]]:
-        """Take over delivered records; answers the chunk and which of its records are to be handled."""
+        """Take over delivered records; answers the chunk and which of its records are to be handled.
+
+        What was taken before under this epoch is left out: in a rebalance librdkafka pauses even the partitions that
+        stay, and may fetch again what the application was just being given.
+        """
         self.advance()  # lets go of what is settled: kept until the next commit it would cost memory and caches
+        if self._newest is not None and records[0].offset() <= self._newest.offset():
+            records = _without_known(records, self._newest)
         chunk = Chunk(self, records)
+        if not records:
+            return chunk, ()
         self.chunks.append(chunk)
-        self._last = records[-1].offset()
+        self._newest = records[-1]
         known = self._known_done
         if not known:
             return chunk, range(len(records))
@@ -174,7 +182,7 @@ class Assignment:
             done = chunk.done
             for i in range(chunk.head, len(done)):
                 yield chunk.records[i].offset(), bool(done[i])
-        edge = self._last + 1
+        edge = self._newest.offset() + 1 if self._newest is not None else 0
         for known in self._known_done:
             if known.stop <= edge:
                 continue
@@ -183,3 +191,20 @@ class Assignment:
             yield max(known.start, edge), True
             yield known.stop - 1, True
             edge = known.stop
+
+
+def _without_known(records: list[RawRecord], newest: RawRecord) -> list[RawRecord]:
+    """What comes after the newest record that was taken.
+
+    Only where that very record is among them. Else the offsets have begun anew, in a topic that was made again or
+    after a reset, and everything is new.
+    """
+    for place, record in enumerate(records):
+        if record.offset() == newest.offset():
+            same = (record.timestamp(), record.key(), record.value()) == (
+                newest.timestamp(),
+                newest.key(),
+                newest.value(),
+            )
+            return records[place + 1 :] if same else records
+    return records

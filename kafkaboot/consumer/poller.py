@@ -173,7 +173,7 @@ class Poller:
         if not todo:
             return
         claimed = 0
-        for route, mine in self._dispatch.split(tp.topic, records, todo):
+        for route, mine in self._dispatch.split(tp.topic, chunk.records, todo):
             claimed += len(mine)
             holding.lanes_of(route).handed += len(mine)
             work.append((route, holding, chunk, mine))

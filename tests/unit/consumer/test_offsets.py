@@ -48,6 +48,27 @@ def test_offsets_are_never_computed_from_one_another(raw, assignment_of):
     assert assignment.to_commit() == Committed(41)
 
 
+def test_what_is_given_out_a_second_time_under_one_epoch_is_left_out(raw, assignment_of):
+    assignment = assignment_of()
+    first, _ = assignment.take([raw(i, b"%d" % i) for i in range(4)])
+    again, todo = assignment.take([raw(i, b"%d" % i) for i in range(2, 6)])
+    assert [again.records[i].offset() for i in todo] == [4, 5]
+    nothing, todo = assignment.take([raw(5, b"5")])
+    assert not todo
+    assert nothing not in assignment.chunks
+    settle(first, 0, 1, 2, 3)
+    settle(again, 0)
+    assert assignment.advance() == 5
+
+
+@pytest.mark.parametrize("records", [[0, 1, 2], [3, 4]], ids=["that_end_before", "that_are_others"])
+def test_control_offsets_that_begin_anew_are_new_records(records, raw, assignment_of):
+    assignment = assignment_of()
+    assignment.take([raw(i, b"old") for i in range(4)])
+    chunk, todo = assignment.take([raw(i, b"new") for i in records])
+    assert [chunk.records[i].offset() for i in todo] == records
+
+
 def test_a_later_chunk_does_not_move_the_position_past_an_earlier_one(raw, assignment_of):
     assignment = assignment_of()
     first, _ = assignment.take([raw(0), raw(1)])
