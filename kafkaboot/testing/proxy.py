@@ -185,8 +185,8 @@ class ChaosProxy:
         return len(pipes)
 
     async def _refuse(self) -> None:
-        for door in self._doors.values():
-            door.close()
+        for door in list(self._doors.values()):
+            await door.close()
         await self._cut()
 
     async def _heal(self) -> None:
@@ -217,6 +217,17 @@ class ChaosProxy:
 
     async def _end(self) -> None:
         await self._refuse()
+        # Who knocked before the door was shut is let in first, and can be shown out only then.
+        until = self._loop.time() + _DEADLINE / 2
+        me = asyncio.current_task()
+        while (others := asyncio.all_tasks() - {me}) and self._loop.time() < until:
+            await self._cut()
+            await asyncio.wait(others, timeout=0.05)
+        await asyncio.sleep(0)  # transports close in a turn of their own
+
+
+_TURNS = 5
+"""Of the event loop, in which an accepted connection is set up."""
 
 
 class _Door:
@@ -232,10 +243,18 @@ class _Door:
             self._server = await asyncio.start_server(self._come_in, HOST, self.port)
             self.port = self._server.sockets[0].getsockname()[1]
 
-    def close(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+    async def close(self) -> None:
+        server, self._server = self._server, None
+        if server is None:
+            return
+        # asyncio drops a connection that was accepted and not yet set up when its server closes (CPython 3.11): first
+        # nobody new, then a few turns for those who are half inside.
+        loop = asyncio.get_running_loop()
+        for listening in server.sockets:
+            loop.remove_reader(listening.fileno())
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
+        server.close()
 
     async def _come_in(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await self._accept(self._broker, reader, writer)
