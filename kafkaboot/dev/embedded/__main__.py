@@ -17,6 +17,10 @@ import threading
 from pathlib import Path
 from typing import Any
 
+if __name__ == "__main__":
+    # kio registers its types with hypothesis where that is installed, which takes longer than all of the rest.
+    sys.modules["hypothesis"] = None  # type: ignore[assignment]
+
 from kafkaboot.dev.broker import BrokerStartError
 from kafkaboot.dev.embedded.node import Node, NodeSettings
 from kafkaboot.dev.embedded.orders import obey
