@@ -32,18 +32,19 @@ def main() -> int:
         print(f"no case {', '.join(unknown)}; there are: {', '.join(cases)}", file=sys.stderr)
         return 2
     done, failed = [], []
-    with alone(), broker(given.bootstrap) as bootstrap:
-        runner = Runner(bootstrap, Topics(bootstrap))
+    chosen = [without(cases[name], tuple(given.without)) for name in given.cases or cases]
+    needed = any(case.needs_broker for case in chosen)
+    with alone(), broker(given.bootstrap) if needed else contextlib.nullcontext("") as bootstrap:
+        runner = Runner(bootstrap, Topics(bootstrap) if needed else None)
         print(", ".join(f"{name} {value}" for name, value in table.machine().items()), flush=True)
-        for name in given.cases or cases:
-            case = without(cases[name], tuple(given.without))
+        for case in chosen:
             if not case.sides:
                 continue
             try:
                 result = runner.run(case, given.pairs)
             except RunError as error:
-                failed.append(name)
-                print(f"\n{name}: did not run\n  {error}", flush=True)
+                failed.append(case.name)
+                print(f"\n{case.name}: did not run\n  {error}", flush=True)
                 continue
             done.append(table.as_json(result))
             print(f"\n{table.text(result)}", flush=True)

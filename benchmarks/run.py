@@ -33,8 +33,8 @@ class Side:
     Attributes:
         label: Its name in the table.
         command: What is run, after the interpreter.
-        shape: The backlog that it reads.
-        records: How many records make a run, where it is too slow for the whole backlog.
+        shape: The backlog that it reads; `None` when it starts a broker of its own.
+        records: How many records make a run, where it is too slow for the whole backlog or has none.
         out: Partitions of the topic that it writes to; 0 for none.
         rate: Orders a second that are sent to it from outside, instead of a backlog; 0 for none.
         interpreter: Another one than the runner's.
@@ -42,12 +42,17 @@ class Side:
 
     label: str
     command: tuple[str, ...]
-    shape: Shape
+    shape: Shape | None
     records: int | None = None
     out: int = 0
     rate: int = 0
     interpreter: str = sys.executable
     environ: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def due(self) -> int:
+        """Records of a run."""
+        return self.records or (self.shape.records if self.shape else 1)
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,11 @@ class Case:
     checks: tuple[Check, ...]
     columns: tuple[str, ...] = ("rate", "cpu", "peak")
 
+    @property
+    def needs_broker(self) -> bool:
+        """Whether a side reads from the runner's broker."""
+        return any(side.shape for side in self.sides)
+
 
 @dataclass
 class Result:
@@ -125,8 +135,8 @@ class RunError(Exception):
 class Runner:
     """Runs cases on one broker."""
 
-    def __init__(self, bootstrap: str, topics: Topics, deadline: float = 300) -> None:
-        """`deadline`: seconds after which a process is given up."""
+    def __init__(self, bootstrap: str, topics: Topics | None, deadline: float = 300) -> None:
+        """`topics`: `None` where no case needs the broker. `deadline`: seconds after which a process is given up."""
         self._bootstrap, self._topics, self._deadline = bootstrap, topics, deadline
 
     def run(self, case: Case, rounds: int) -> Result:
@@ -141,36 +151,38 @@ class Runner:
 
     def once(self, side: Side, written: dict[str, tuple[str, ...]]) -> Figures:
         """One run of one side; `written` learns which headers its output carries."""
-        topic = self._topics.fresh(side.shape.partitions) if side.rate else self._topics.loaded(side.shape)
-        out = self._topics.fresh(side.out) if side.out else ""
+        if side.shape is None:
+            return self._spawn(side, "", "")
+        topics = self._topics
+        assert topics is not None
+        topic = topics.fresh(side.shape.partitions) if side.rate else topics.loaded(side.shape)
+        out = topics.fresh(side.out) if side.out else ""
         try:
-            with tempfile.TemporaryDirectory(prefix="kafkaboot-bench-") as folder:
-                figures = self._spawn(side, topic, out, Path(folder))
+            figures = self._spawn(side, topic, out)
             if out:
-                self._complete(side, out)
-                written[side.label] = tuple(sorted(name for name, _ in self._topics.one_of(out)))
+                # Speed counts only where everything arrived.
+                if (there := topics.size(out)) < side.due:
+                    raise RunError(f"{side.label} delivered {there:,} records of {side.due:,}")
+                written[side.label] = tuple(sorted(name for name, _ in topics.one_of(out)))
             return figures
         finally:
             if out:
-                self._topics.drop(out)
+                topics.drop(out)
             if side.rate:
-                self._topics.drop(topic)
+                topics.drop(topic)
 
-    def _complete(self, side: Side, out: str) -> None:
-        """Speed counts only where everything arrived."""
-        due, there = side.records or side.shape.records, self._topics.size(out)
-        if there < due:
-            raise RunError(f"{side.label} delivered {there:,} records of {due:,}")
+    def _spawn(self, side: Side, topic: str, out: str) -> Figures:
+        with tempfile.TemporaryDirectory(prefix="kafkaboot-bench-") as folder:
+            return self._spawned(side, topic, out, Path(folder))
 
-    def _spawn(self, side: Side, topic: str, out: str, folder: Path) -> Figures:
-        records = side.records or side.shape.records
+    def _spawned(self, side: Side, topic: str, out: str, folder: Path) -> Figures:
         environ = os.environ | {
             "PYTHONPATH": str(ROOT),
             "BENCH_BOOTSTRAP": self._bootstrap,
             "BENCH_TOPIC": topic,
             "BENCH_OUT": out,
             "BENCH_GROUP": f"bench-{uuid.uuid4().hex[:12]}",
-            "BENCH_RECORDS": str(records),
+            "BENCH_RECORDS": str(side.due),
             "BENCH_RESULT": str(folder / "result"),
             **({"BENCH_READY": str(folder / "ready")} if side.rate else {}),
             **side.environ,
