@@ -111,3 +111,63 @@ class BatchFailed(KafkabootError):  # noqa: N818 - a signal, named as a handler 
     def __init__(self, index: int, cause: BaseException) -> None:
         super().__init__(f"record {index} of the batch failed: {cause!r}")
         self.index, self.cause = index, cause
+
+
+class Signal(KafkabootError):  # noqa: N818 - signals are named as a handler reads them
+    """What a handler raises to say what is to become of its record. No signal is logged as an error."""
+
+
+class Retry(Signal):
+    """Raised by a handler: try this record again. It counts as an attempt, like any other failure.
+
+    Args:
+        after: Seconds until the next attempt; `None` leaves it to the policy's back-off.
+        why: For the log, and for the dead letter where it was the last attempt.
+    """
+
+    retriable = True
+
+    def __init__(self, why: str = "the handler asked for another attempt", *, after: float | None = None) -> None:
+        super().__init__(why)
+        self.after = after
+
+
+class Skip(Signal):
+    """Raised by a handler: settle this record without handling it. It is counted as skipped.
+
+    Args:
+        why: For the log.
+    """
+
+    def __init__(self, why: str = "the handler skipped it") -> None:
+        super().__init__(why)
+
+
+class DeadLetter(Signal):
+    """Raised by a handler: put this record among the dead letters now, whatever the policy says.
+
+    Args:
+        why: What the dead letter says.
+    """
+
+    def __init__(self, why: str = "the handler gave it up") -> None:
+        super().__init__(why)
+
+
+class CircuitOpenError(KafkabootError):
+    """A circuit is open: the dependency behind it is down, and it was not called.
+
+    Args:
+        circuit: The circuit's name.
+        after: Seconds until the circuit lets a call through again.
+    """
+
+    retriable = True
+
+    def __init__(self, circuit: str, after: float) -> None:
+        super().__init__(
+            f"circuit {circuit!r} is open: what is behind it is not called for {after:.1f} s",
+            fate="a record whose handler needs it waits in its lane; that is no attempt",
+            todo=f"see why it fails; kafkaboot.circuits.{circuit} says when it opens and for how long",
+        )
+        self.circuit, self.after = circuit, after

@@ -6,10 +6,10 @@ from typing import Protocol
 
 
 class OnFailure(Protocol):
-    """A handler raised. The record is kept and tried again in its lane."""
+    """A handler raised."""
 
-    def on_failure(self, handler: str, where: str, error: BaseException, attempt: int, delay: float) -> None:
-        """`where` is `topic[partition]@offset`; `delay` the seconds until the next attempt."""
+    def on_failure(self, handler: str, where: str, error: BaseException, attempt: int, delay: float | None) -> None:
+        """`where` is `topic[partition]@offset`; `delay` the seconds until the next attempt, `None` after the last."""
 
 
 class OnRebalance(Protocol):
@@ -24,3 +24,17 @@ class OnCommit(Protocol):
 
     def on_commit(self, group: str, offsets: list[tuple[str, int, int]], error: BaseException | None) -> None:
         """`offsets` are `(topic, partition, next offset)`."""
+
+
+class OnDeadLetter(Protocol):
+    """A record was written to the dead letters, and the broker has acknowledged it."""
+
+    def on_dead_letter(self, handler: str, where: str, error: BaseException, letter: str) -> None:
+        """`where` is the record's `topic[partition]@offset`, `letter` that of its dead letter."""
+
+
+class OnCircuit(Protocol):
+    """A circuit changed its state."""
+
+    def on_circuit(self, circuit: str, state: str, reason: str) -> None:
+        """`state` is `closed`, `open` or `half-open`."""

@@ -3,10 +3,25 @@
 from kafkaboot.consumer.backoff import Backoff
 from kafkaboot.consumer.group import ConsumerGroup
 from kafkaboot.consumer.invoke import Calls
-from kafkaboot.consumer.route import BatchCall, Call, Counters, Forwarding, Route
+from kafkaboot.consumer.route import (
+    Again,
+    Away,
+    BatchCall,
+    Call,
+    Counters,
+    Failed,
+    Failing,
+    Forwarding,
+    Halt,
+    Route,
+    Settled,
+    Verdict,
+)
 from kafkaboot.consumer.settings import ConsumerSettings, HandlerSettings, RetrySettings
 
 __all__ = [
+    "Again",
+    "Away",
     "Backoff",
     "BatchCall",
     "Call",
@@ -14,8 +29,13 @@ __all__ = [
     "ConsumerGroup",
     "ConsumerSettings",
     "Counters",
+    "Failed",
+    "Failing",
     "Forwarding",
+    "Halt",
     "HandlerSettings",
     "RetrySettings",
     "Route",
+    "Settled",
+    "Verdict",
 ]

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from kafkaboot.consumer.route import Again
+
+if TYPE_CHECKING:
+    from kafkaboot.consumer.route import Failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +35,7 @@ class Backoff:
         exponent = min(attempt - 1, 64)
         whole = min(self.maximum, self.initial * self.multiplier**exponent)
         return whole * self.random.random() if self.jitter else whole
+
+    def judge(self, failed: Failed) -> Again:
+        """The simplest `Failing`: the record is tried again for as long as it fails."""
+        return Again(self.delay(failed.attempt))

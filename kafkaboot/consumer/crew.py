@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+import threading
 from abc import ABC, abstractmethod
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from kafkaboot.consumer.route import Again, Away, Failed, Halt
+from kafkaboot.consumer.telling import Telling
 from kafkaboot.errors import KafkabootError
-from kafkaboot.message import explain, place
+from kafkaboot.message import explain
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from kafkaboot.consumer.backpressure import Gate
     from kafkaboot.consumer.batches import BatchRun
@@ -28,6 +32,10 @@ ROW = 64
 """Records that are settled together, while handlers are quick; a commit settles what is handled of a row at work."""
 QUICK = 0.001
 """Seconds that such a row may take; when it takes longer, each record is settled alone."""
+AWAY = 1000
+"""Records of one handler and partition that may be on their way to another topic; then its lanes wait."""
+LOOK = 0.05
+"""Seconds between two looks at whether there is room again."""
 
 
 class Surroundings(Protocol):
@@ -36,8 +44,8 @@ class Surroundings(Protocol):
     def undelivered(self, assignment: Assignment, error: object) -> None:
         """An output of a record was not delivered: what was taken from its partition is to be handled again."""
 
-    def overheard(self, route: Route, where: str, error: BaseException, attempt: int, delay: float) -> None:
-        """A handler raised."""
+    def overheard(self, route: Route, where: str, error: BaseException, attempt: int, delay: float | None) -> None:
+        """A handler raised; `delay` is `None` where it was the record's last attempt."""
 
     def crashed(self, error: BaseException) -> None:
         """A worker died of something that is no ordinary exception: the application must end."""
@@ -53,6 +61,9 @@ class Crew(ABC):
         self._loop = loop
         self._group = group
         self._gate = gate
+        self._lock = threading.Lock()
+        self._arrivals = threading.Lock()
+        self._telling = Telling(route, group)
 
     @abstractmethod
     def hand(self, lanes: Lanes, chunk: Chunk, todo: Sequence[int]) -> None:
@@ -99,19 +110,60 @@ class Crew(ABC):
             return explain(again, plain.annotation, record.value())
         return error
 
-    def _explain(self, lane: Lane, error: BaseException, delay: float) -> None:
-        """Say what happened, once, off the success path; it is tried again in `delay` seconds."""
-        route = self.route
-        chunk, todo = lane.pieces[0]
+    # --- the way of a failed record
+
+    def _failed(self, lane: Lane, error: BaseException) -> bool:
+        """The lane's first record failed: do what is to become of it; answers whether the lane has more to do now."""
+        lanes, (chunk, todo) = lane.lanes, lane.pieces[0]
+        assignment = chunk.assignment
+        if not assignment.live:
+            return False
+        if lanes.away >= AWAY:
+            self._later(LOOK, self._failed_again, lane, error)
+            return False
+        with self._lock:
+            lanes.failed(lane)
         record = chunk.records[todo[0]]
-        where = place(record.topic(), record.partition(), record.offset())
-        fate = (
-            f"the record is kept and tried again in {delay:.1f} s (attempt {lane.attempt} failed); records behind it "
-            "in its lane wait, and its offset is not committed"
-        )
-        if isinstance(error, KafkabootError):
-            advice = f"; to do: {error.todo}" if error.todo else ""
-            log.error("%s: %s: %s; %s%s", route.id, where, error.what, fate, advice)
-        else:
-            log.error("%s: %s: %s: %s; %s", route.id, where, type(error).__name__, error, fate, exc_info=error)
-        self._group.overheard(route, where, error, lane.attempt, delay)
+        verdict = self.route.failing.judge(Failed(record, error, lane.attempt, lane.since))
+        self._telling.tell(record, error, lane.attempt, verdict)
+        if isinstance(verdict, Again):
+            if not verdict.counts:
+                with self._lock:
+                    lanes.uncounted(lane)
+            self._later(verdict.delay, self._ready_again, lane)
+            return False
+        if isinstance(verdict, Halt):
+            self._group.crashed(error)
+            return False
+        away = isinstance(verdict, Away)
+        if not away:
+            chunk.done[todo[0]] = 1
+        with self._lock, self._arrivals:
+            lanes.away += away
+            self.route.counters.count(verdict.why)
+            more = lanes.proceed(lane)
+        if isinstance(verdict, Away):
+            verdict.send(partial(self._arrived, lanes, chunk, todo[0]), lambda: assignment.live)
+        return more
+
+    def _failed_again(self, lane: Lane, error: BaseException) -> None:
+        if self._failed(lane, error):
+            self._ready_again(lane)
+
+    def _arrived(self, lanes: Lanes, chunk: Chunk, i: int) -> None:
+        """The broker has the record that went to another topic; on any thread."""
+        chunk.done[i] = 1
+        with self._arrivals:
+            lanes.away -= 1
+        self._gate.progressed()
+
+    def _later(self, delay: float, call: Callable[..., None], *arguments: Any) -> None:
+        self._loop.call_soon_threadsafe(self._loop.call_later, delay, call, *arguments)
+
+    def _ready_again(self, lane: Lane) -> None:
+        if lane.lanes.assignment.live:
+            self._resume(lane)
+
+    @abstractmethod
+    def _resume(self, lane: Lane) -> None:
+        """The lane has work again; on the event loop."""

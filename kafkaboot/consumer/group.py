@@ -171,7 +171,7 @@ class ConsumerGroup:
         assert self.poller is not None
         self.poller.undelivered(assignment, error)
 
-    def overheard(self, route: Route, where: str, error: BaseException, attempt: int, delay: float) -> None:
+    def overheard(self, route: Route, where: str, error: BaseException, attempt: int, delay: float | None) -> None:
         """See `Surroundings`."""
         listeners: list[OnFailure] = self._listeners("on_failure")
         for listener in listeners:

@@ -7,6 +7,7 @@ one worker at a time; a record that must wait, waits in its lane and holds up no
 from __future__ import annotations
 
 from operator import length_hint
+from time import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,13 +29,14 @@ class Lane:
         pieces: What waits, in order; the first one is being handled.
         busy: Whether a worker, a queue or a timer has it.
         attempt: The failures of its first record; 0 while all goes well.
+        since: When its first record failed for the first time, in seconds since the epoch.
         at: The record of the first piece that was begun last.
         row: Instead of `at`, where records are settled a row at a time: the chunk, first and behind the last, and the
             iterator that says how many are not begun. Written in one store: other threads look at it.
         limit: For a batch handler, the largest batch now.
     """
 
-    __slots__ = ("at", "attempt", "busy", "key", "lanes", "limit", "pieces", "row")
+    __slots__ = ("at", "attempt", "busy", "key", "lanes", "limit", "pieces", "row", "since")
 
     def __init__(self, lanes: Lanes, key: bytes | None, pieces: list[Piece]) -> None:
         self.lanes = lanes
@@ -42,6 +44,7 @@ class Lane:
         self.pieces = pieces
         self.busy = True
         self.attempt = 0
+        self.since = 0.0
         self.at = -1
         self.row: Row | None = None
         self.limit = lanes.route.batch
@@ -66,10 +69,10 @@ class Lanes:
 
     `handed` is written by the poller, everything else by the handler's crew. `running` counts workers that are in
     these lanes: a worker counts itself before it looks at `assignment.live`, so that a partition is quiet once it is
-    not live and nobody is counted.
+    not live and nobody is counted. `away` counts records on their way to another topic.
     """
 
-    __slots__ = ("_by_key", "_lane", "assignment", "failing", "finished", "handed", "route", "running")
+    __slots__ = ("_by_key", "_lane", "assignment", "away", "failing", "finished", "handed", "route", "running")
 
     def __init__(self, route: Route, assignment: Assignment) -> None:
         self.route = route
@@ -78,6 +81,7 @@ class Lanes:
         self.finished = 0
         self.running = 0
         self.failing = 0
+        self.away = 0
         self._by_key: dict[bytes | None, Lane] = {}
         self._lane = Lane(self, None, [])
         self._lane.busy = False
@@ -145,13 +149,20 @@ class Lanes:
         self.head_done(lane, 1)
         return True
 
-    def failed(self, lane: Lane) -> float:
-        """The lane's first record failed once more; answers the seconds until it is tried again."""
+    def failed(self, lane: Lane) -> None:
+        """The lane's first record failed once more."""
         lane.attempt += 1
         if lane.attempt == 1:
+            lane.since = time()
             self.route.counters.failed += 1
             self.failing += 1
-        return self.route.backoff.delay(lane.attempt)
+
+    def uncounted(self, lane: Lane) -> None:
+        """The last failure was no attempt: its handler was not to be called at all."""
+        if lane.attempt == 1:
+            self.recovered(lane)
+        else:
+            lane.attempt -= 1
 
     def retrying(self) -> None:
         """A failed record is tried once more."""

@@ -135,7 +135,8 @@ class LoopCrew(Crew):
                 except (Exception, asyncio.CancelledError) as error:
                     self._reraise_cancelled(error)
                     lanes.head_done(lane, todo.index(i))
-                    self._wait(lane, self._understood(records[i], error))
+                    if self._failed(lane, self._understood(records[i], error)):
+                        ready.append(lane)
         finally:
             at.pop(me, None)
             self._leave(lanes)
@@ -174,9 +175,7 @@ class LoopCrew(Crew):
             if failure is not None:
                 self._reraise_cancelled(failure)
             lane.lanes.head_done(lane, at - todo.start)
-            if failure is not None:
-                self._wait(lane, self._understood(chunk.records[at], failure))
-            return False
+            return failure is not None and self._failed(lane, self._understood(chunk.records[at], failure))
         return lane.lanes.piece_done(lane)
 
     async def _let_others(self) -> float:
@@ -209,8 +208,7 @@ class LoopCrew(Crew):
                 await self._forward(result, partial(self._acked, chunk, i))
         except (Exception, asyncio.CancelledError) as error:
             self._reraise_cancelled(error)
-            self._wait(lane, error)
-            return False
+            return self._failed(lane, error)
         return lane.lanes.proceed(lane)
 
     async def _forward(self, result: Any, delivered: Callable[[object | None, Any], None]) -> None:
@@ -238,22 +236,12 @@ class LoopCrew(Crew):
         except (Exception, asyncio.CancelledError) as error:
             self._reraise_cancelled(error)
             cause = run.failed(error)
-            if cause is None:
-                return True
-            self._wait(lane, cause)
-            return False
+            return cause is None or self._failed(lane, cause)
         return run.proceed()
 
-    def _wait(self, lane: Lane, error: BaseException) -> None:
-        if lane.lanes.assignment.live:
-            delay = lane.lanes.failed(lane)
-            self._explain(lane, error, delay)
-            self._loop.call_later(delay, self._ready_again, lane)
-
-    def _ready_again(self, lane: Lane) -> None:
-        if lane.lanes.assignment.live:
-            self._ready.append(lane)
-            self._summon()
+    def _resume(self, lane: Lane) -> None:
+        self._ready.append(lane)
+        self._summon()
 
     @staticmethod
     def _reraise_cancelled(error: BaseException) -> None:

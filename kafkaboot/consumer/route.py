@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from kafkaboot.consumer.backoff import Backoff
     from kafkaboot.message import RawRecord
 
 Ordering = Literal["partition", "key", "unordered"]
@@ -54,6 +53,74 @@ class Forwarding(Protocol):
         """Hand over what one call returned."""
 
 
+class Failed(NamedTuple):
+    """An attempt at a record that raised.
+
+    Attributes:
+        record: As it was polled.
+        error: What was raised.
+        attempt: Which attempt it was; 1 is the first.
+        since: When the first attempt failed, in seconds since the epoch.
+    """
+
+    record: RawRecord
+    error: BaseException
+    attempt: int
+    since: float
+
+
+class Again(NamedTuple):
+    """The record stays at the head of its lane and is tried again.
+
+    Attributes:
+        delay: Seconds until then.
+        counts: Whether the failure was an attempt; it is none where the handler was not to be called at all.
+    """
+
+    delay: float
+    counts: bool = True
+
+
+class Settled(NamedTuple):
+    """The record is settled as it is.
+
+    Attributes:
+        why: One word for the counters: `skipped`.
+    """
+
+    why: str
+
+
+class Away(NamedTuple):
+    """The record goes to another topic, and is settled once the broker has acknowledged it there.
+
+    Attributes:
+        send: Called once, on the thread that handled the record, with `settled` and `wanted`. It must not block. It
+            calls `settled()` exactly once, on any thread, when the record is delivered, and tries for as long as
+            `wanted()` answers yes: after a revoke the record is its next owner's.
+        why: One word for the counters: `dead_lettered` or `retried_later`.
+        fate: What becomes of it, for the log, for example "the record goes to the dead letters in orders.shop.dlt".
+    """
+
+    send: Callable[[Callable[[], None], Callable[[], bool]], None]
+    why: str
+    fate: str
+
+
+class Halt(NamedTuple):
+    """The group ends with the handler's error: the record is kept, and nothing behind it is handled."""
+
+
+Verdict = Again | Settled | Away | Halt
+
+
+class Failing(Protocol):
+    """What becomes of a record whose handler raised (`failure` fulfils it); any thread calls it."""
+
+    def judge(self, failed: Failed) -> Verdict:
+        """Decide; must not block."""
+
+
 @dataclass(slots=True)
 class Counters:
     """What became of a handler's records in this process."""
@@ -64,11 +131,19 @@ class Counters:
     retried: int = 0
     failed: int = 0
     """Records whose last attempt raised: they are kept, their lane waits."""
+    skipped: int = 0
+    dead_lettered: int = 0
+    retried_later: int = 0
+    """Records that went to a retry topic."""
+
+    def count(self, why: str) -> None:
+        """A record was settled without being handled."""
+        setattr(self, why, getattr(self, why) + 1)
 
     @property
     def handled(self) -> int:
         """Records that the handler took and did not fail on."""
-        return self.settled - self.filtered
+        return self.settled - self.filtered - self.skipped - self.dead_lettered - self.retried_later
 
 
 @dataclass(slots=True, eq=False)
@@ -77,6 +152,7 @@ class Route:
 
     Attributes:
         id: The handler's name.
+        failing: What becomes of a record that it raises on.
         topics: Topics it takes; empty with a `pattern`.
         pattern: A regular expression over topic names.
         type: The event name it takes, or `None` for every type that no other handler of the topic takes.
@@ -89,7 +165,7 @@ class Route:
     """
 
     id: str
-    backoff: Backoff
+    failing: Failing
     topics: tuple[str, ...] = ()
     pattern: str | None = None
     type: str | None = None

@@ -33,7 +33,6 @@ class ThreadCrew(Crew):
         super().__init__(route, loop, group, gate)
         self._ready = waiting_lanes(route.ordering)
         self._calls: SimpleQueue[bool] = SimpleQueue()
-        self._lock = threading.Lock()
         self._threads = 0
         # Threads that nobody counts on, and lanes that no thread is promised to; one of the two is always 0. Looking
         # at the queue instead would count on a thread that has just taken another lane out of it.
@@ -123,8 +122,7 @@ class ThreadCrew(Crew):
                     self._forward(result, partial(self._acked, chunk, i))
         except Exception as error:
             self._head_done(lane, todo.index(i))
-            self._wait(lane, self._understood(records[i], error))
-            return False
+            return self._failed(lane, self._understood(records[i], error))
         with self._lock:
             return lane.lanes.piece_done(lane)
 
@@ -158,9 +156,7 @@ class ThreadCrew(Crew):
             at = lane.begun()
             chunk.settle(start, at)
             self._head_done(lane, at - todo.start)
-            if failure is not None:
-                self._wait(lane, self._understood(chunk.records[at], failure))
-            return False
+            return failure is not None and self._failed(lane, self._understood(chunk.records[at], failure))
         with self._lock:
             return lane.lanes.piece_done(lane)
 
@@ -185,8 +181,7 @@ class ThreadCrew(Crew):
             else:
                 self._forward(result, partial(self._acked, chunk, i))
         except Exception as error:
-            self._wait(lane, error)
-            return False
+            return self._failed(lane, error)
         with self._lock:
             return lane.lanes.proceed(lane)
 
@@ -216,21 +211,9 @@ class ThreadCrew(Crew):
         except Exception as error:
             with self._lock:
                 cause = run.failed(error)
-            if cause is None:
-                return True
-            self._wait(lane, cause)
-            return False
+            return cause is None or self._failed(lane, cause)
         with self._lock:
             return run.proceed()
 
-    def _wait(self, lane: Lane, error: BaseException) -> None:
-        if not lane.lanes.assignment.live:
-            return
-        with self._lock:
-            delay = lane.lanes.failed(lane)
-        self._explain(lane, error, delay)
-        self._loop.call_soon_threadsafe(self._loop.call_later, delay, self._ready_again, lane)
-
-    def _ready_again(self, lane: Lane) -> None:
-        if lane.lanes.assignment.live:
-            self._put(lane)
+    def _resume(self, lane: Lane) -> None:
+        self._put(lane)

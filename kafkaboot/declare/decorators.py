@@ -14,7 +14,7 @@ from kafkaboot.errors import DeclarationError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from kafkaboot.declare.spec import Ordering, Start
+    from kafkaboot.declare.spec import Exhausted, Ordering, Start
     from kafkaboot.message import Record
 
     F = TypeVar("F", bound=Callable[..., Any])
@@ -31,6 +31,7 @@ def event_handler(
     concurrency: int | None = None,
     timeout: float | str | None = None,
     retry: str | RetryPolicy | Literal[False] | None = None,
+    on_exhausted: Exhausted | None = None,
     filter: Callable[[Record], bool] | None = None,  # noqa: A002
     start: Start | None = None,
 ) -> Callable[[F], F]:
@@ -50,7 +51,9 @@ def event_handler(
         ordering: `"partition"` (default), `"key"` or `"unordered"`.
         concurrency: Lanes of this handler that may run at once. Default: 8.
         timeout: Seconds, or a text such as `"5s"`, that one call may take. Default: no limit.
-        retry: A policy's name, a `RetryPolicy`, or `False`. Default: the policy `default`.
+        retry: A policy's name, a `RetryPolicy`, or `False` for a single attempt. Default: the policy `default`.
+        on_exhausted: What becomes of a record after its last attempt: `"dead-letter"` (default), `"skip"` (it is
+            settled and counted) or `"stop"` (the application ends, the record is kept).
         filter: A predicate on the record; what it refuses is settled and counted as filtered.
         start: Where a group without offsets begins, `"earliest"` (default) or `"latest"`.
 
@@ -73,6 +76,7 @@ def event_handler(
         "concurrency": concurrency,
         "timeout": timeout,
         "retry": retry,
+        "on_exhausted": on_exhausted,
         "filter": filter,
         "start": start,
     }
@@ -126,6 +130,9 @@ def _checked(given: dict[str, Any], where: str) -> dict[str, Any]:
         checks.one_of("event_handler", "ordering", given["ordering"], ("partition", "key", "unordered"), where)
     if "start" in given:
         checks.one_of("event_handler", "start", given["start"], ("earliest", "latest"), where)
+    if "on_exhausted" in given:
+        choices = ("dead-letter", "skip", "stop")
+        checks.one_of("event_handler", "on_exhausted", given["on_exhausted"], choices, where)
     if "concurrency" in given:
         checks.whole("event_handler", "concurrency", given["concurrency"], where, least=1)
     if "batch" in given and not isinstance(given["batch"], bool):

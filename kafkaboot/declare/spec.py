@@ -15,19 +15,27 @@ if TYPE_CHECKING:
 
 Ordering = Literal["partition", "key", "unordered"]
 Start = Literal["earliest", "latest"]
+Exhausted = Literal["dead-letter", "skip", "stop"]
 Class: TypeAlias = type[Any]
 """Inside a class with a field called `type`, the name `type` means that field."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """The back-off between the attempts of a handler that raises. The record is kept, and its lane waits.
+    """What becomes of a record whose handler raises. It is kept, and its lane waits between attempts.
 
     Attributes:
         initial: Seconds before the second attempt.
         max: The longest wait, in seconds.
         multiplier: How much longer each wait is than the one before; at least 1.
         jitter: Whether a wait is drawn at random between nothing and its full length.
+        attempts: How often the handler is called for one record, the first call included.
+        time_limit: Seconds after the first failure in which another attempt may begin; `None`: no limit.
+        topics: Seconds that a record waits in each retry topic, after the attempts in its lane; none by default.
+        keep_order: `"key"`: later records of a key follow the one that waits in a retry topic.
+        fatal: Exceptions that no further attempt mends: classes, or their dotted names.
+        retriable: Exceptions that are tried again though they would be fatal otherwise.
+        deaths: After so many deaths of the process at one record, it is put aside without being handled.
 
     Raises:
         DeclarationError: A number that no wait can be made of.
@@ -37,16 +45,54 @@ class RetryPolicy:
     max: float = 30.0
     multiplier: float = 2.0
     jitter: bool = True
+    attempts: int = 5
+    time_limit: float | None = None
+    topics: tuple[float, ...] = ()
+    keep_order: Literal["key"] | None = None
+    fatal: tuple[Class | str, ...] = ()
+    retriable: tuple[Class | str, ...] = ()
+    deaths: int = 3
 
     def __post_init__(self) -> None:
         for name, least in (("initial", 0.0), ("max", 0.0), ("multiplier", 1.0)):
+            _number(name, getattr(self, name), least)
+        for name in ("attempts", "deaths"):
             value = getattr(self, name)
-            numeric = isinstance(value, int | float) and not isinstance(value, bool)
-            if not numeric or not math.isfinite(value) or value < least:
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise DeclarationError(
-                    f"RetryPolicy({name}={value!r}): it must be a number of at least {least:g}",
-                    todo=f"give {name} in {'seconds' if name != 'multiplier' else 'times the wait before'}",
+                    f"RetryPolicy({name}={value!r}): it must be a whole number of at least 1",
+                    todo="attempts=1 is one call and no second; retry=False says the same of a handler"
+                    if name == "attempts"
+                    else "leave it out for 3",
                 )
+        if self.time_limit is not None:
+            _number("time_limit", self.time_limit, 0.0)
+        for delay in self.topics:
+            _number("topics", delay, 0.001)
+        if list(self.topics) != sorted(set(self.topics)):
+            raise DeclarationError(
+                f"RetryPolicy(topics={self.topics!r}): each delay must be longer than the one before",
+                todo="write them from the shortest to the longest, for example topics=(5, 60, 600)",
+            )
+        if self.keep_order not in {None, "key"}:
+            raise DeclarationError(
+                f"RetryPolicy(keep_order={self.keep_order!r}): it must be 'key', or left out",
+                todo='keep_order="key" lets later records of a key follow the one that waits',
+            )
+        if self.keep_order is not None and not self.topics:
+            raise DeclarationError(
+                "RetryPolicy(keep_order='key') has no topics: in its lane a record keeps its order anyway",
+                todo="leave keep_order out, or give topics=(5, 60)",
+            )
+
+
+def _number(name: str, value: object, least: float) -> None:
+    numeric = isinstance(value, int | float) and not isinstance(value, bool)
+    if not numeric or not math.isfinite(value) or value < least:  # type: ignore[arg-type,operator]
+        raise DeclarationError(
+            f"RetryPolicy({name}={value!r}): it must be a number of at least {least:g}",
+            todo=f"give {name} in {'seconds' if name != 'multiplier' else 'times the wait before'}",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +149,7 @@ class HandlerSpec:
         concurrency: Lanes of this handler that may run at once.
         timeout: Seconds that one call may take.
         retry: A policy's name, a policy, or `False`.
+        on_exhausted: What becomes of a record after its last attempt.
         filter: A predicate on the record; what it refuses is settled and counted.
         start: Where a new group begins.
         where: File and line of `@event_handler`.
@@ -122,6 +169,7 @@ class HandlerSpec:
     concurrency: int = 8
     timeout: float | None = None
     retry: str | RetryPolicy | Literal[False] = "default"
+    on_exhausted: Exhausted = "dead-letter"
     filter: Callable[[Record], bool] | None = None
     start: Start = "earliest"
     where: str = ""

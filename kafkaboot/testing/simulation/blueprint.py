@@ -105,7 +105,7 @@ class SimulatedApplication:
             producer, owner = filled.pop(PUBLISHER, None), filled.pop(SELF, None)
             made = route(handler, owner, filled, producer)
             retry = handler.retry
-            made.backoff = Backoff(retry.initial, retry.max, retry.multiplier, jitter=False)
+            made.failing = Backoff(retry.initial, retry.max, retry.multiplier, jitter=False)
             routes.setdefault(handler.group, []).append(made)
         settings = container.get(ConsumerSettings).model_copy(
             update={

@@ -1,0 +1,84 @@
+"""What becomes of a record whose handler raised: again, later, dead, skipped, or the end. Off the success path."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import time
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from kafkaboot.consumer import Again, Halt, Settled
+from kafkaboot.errors import DeadLetter, Retry, Skip
+from kafkaboot.failure.meaning import open_circuit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kafkaboot.consumer import Away, Backoff, Failed, Verdict
+    from kafkaboot.failure.meaning import Meanings
+
+HALF_OPEN = 0.05
+"""Seconds until a record whose circuit is not closed is looked at again; the circuit says when it may be tried."""
+
+
+class Elsewhere(Protocol):
+    """Another topic that a failed record may go to."""
+
+    def away(self, failed: Failed) -> Away | None:
+        """The way there; `None` where there is none for this record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """One handler's way with failures; it fulfils the engine's `Failing`.
+
+    Attributes:
+        meanings: Which exceptions are fatal.
+        backoff: Delays between attempts in the lane.
+        attempts: Calls for one record in its lane, the first included.
+        time_limit: Seconds after the first failure in which another attempt may begin.
+        later: The retry topics, where the policy has some.
+        dead_letters: Where a record goes in the end.
+        exhausted: What becomes of it then.
+        circuit_closed: Whether the handler's circuit lets calls through; a failure that is the circuit's is no attempt.
+    """
+
+    meanings: Meanings
+    backoff: Backoff
+    attempts: int
+    dead_letters: Elsewhere | None
+    time_limit: float | None = None
+    later: Elsewhere | None = None
+    exhausted: Literal["dead-letter", "skip", "stop"] = "dead-letter"
+    circuit_closed: Callable[[], bool] | None = None
+
+    def judge(self, failed: Failed) -> Verdict:
+        """See `Failing`."""
+        error = failed.error
+        if isinstance(error, Skip):
+            return Settled("skipped")
+        if isinstance(error, DeadLetter):
+            return self._dead(failed)
+        opened = open_circuit(error)
+        if opened is not None:
+            return Again(max(opened.after, HALF_OPEN), counts=False)
+        if self.meanings.fatal(error):
+            return self._give_up(failed)
+        if self.circuit_closed is not None and not self.circuit_closed():
+            return Again(HALF_OPEN, counts=False)
+        delay = self.backoff.delay(failed.attempt)
+        if isinstance(error, Retry) and error.after is not None:
+            delay = error.after
+        in_time = self.time_limit is None or time() + delay <= failed.since + self.time_limit
+        if failed.attempt < self.attempts and in_time:
+            return Again(delay)
+        later = self.later.away(failed) if self.later is not None and in_time else None
+        return later or self._give_up(failed)
+
+    def _give_up(self, failed: Failed) -> Verdict:
+        if self.exhausted == "stop":
+            return Halt()
+        return Settled("skipped") if self.exhausted == "skip" else self._dead(failed)
+
+    def _dead(self, failed: Failed) -> Verdict:
+        way = self.dead_letters.away(failed) if self.dead_letters is not None else None
+        return way or Halt()
