@@ -75,3 +75,15 @@ def test_it_listens_and_keeps_where_the_settings_say(tmp_path):
         assert producer.flush(10) == 0
     with broker_for("embedded", settings) as broker:
         assert first(broker.bootstrap_servers, "orders") == b"kept"
+
+
+def test_its_process_leaves_hypothesis_out_which_kio_would_load():
+    def loaded(*arguments):
+        command = [sys.executable, "-X", "importtime", *arguments]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=True)
+        return {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+
+    broker = loaded("-m", "kafkaboot.dev.embedded")
+    assert "kio.static.primitive" in broker
+    assert "hypothesis.core" not in broker
+    assert "hypothesis.core" in loaded("-c", "import kio.static.primitive")  # else this shows nothing
