@@ -26,7 +26,10 @@ def embedded():
 @pytest.fixture(scope="session", params=BROKERS)
 def broker(request):
     """The broker that is asked: the embedded one, or a real Apache Kafka."""
-    return request.getfixturevalue("kafka" if request.param == "apache" else request.param)
+    asked = request.getfixturevalue("kafka" if request.param == "apache" else request.param)
+    # A real broker makes the topic of its transactions when somebody first looks for their coordinator.
+    Producer({"bootstrap.servers": asked.bootstrap_servers, "transactional.id": "first"}).init_transactions(30)
+    return asked
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,9 @@ from kafkaboot.dev.embedded.settings_requests import created
 from kafkaboot.dev.embedded.wire import Api, make
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from uuid import UUID
+
     from kafkaboot.dev.embedded.log import PartitionLog
     from kafkaboot.dev.embedded.node import Node
     from kafkaboot.dev.embedded.topics import Topic
@@ -26,6 +29,14 @@ _END = -1
 class _Wanted(NamedTuple):
     partitions: int
     config: dict[str, str]
+
+
+class _Deletion(NamedTuple):
+    name: str | None
+    topic_id: UUID | None
+    topic: Topic | None
+    error: ErrorCode = ErrorCode.none
+    message: str | None = None
 
 
 class _RefusedError(Exception):
@@ -125,17 +136,14 @@ def _check_replicas(assignments: Any) -> None:
 
 
 def delete_topics(node: Node, request: Any, response: Any, _: Any) -> Any:
-    """Drop topics with everything in them, by name or by id."""
+    """Drop topics with everything in them, by name or by id. What is asked for twice is answered once, and stays."""
+    if hasattr(request, "topics"):
+        times = Counter((one.name, one.topic_id) for one in request.topics)
+    else:
+        times = Counter((name, None) for name in request.topic_names)
     results = []
-    asked = [(one.name, one.topic_id) for one in request.topics] if hasattr(request, "topics") else None
-    for name, topic_id in asked if asked is not None else [(name, None) for name in request.topic_names]:
-        by_id = name is None
-        topic = node.topics.by_id(topic_id) if by_id else node.topics.get(name)
-        error, message = ErrorCode.none, None
-        if topic is None:
-            error = ErrorCode.unknown_topic_id if by_id else ErrorCode.unknown_topic_or_partition
-            message = "This server does not host this topic ID." if by_id else None
-        else:
+    for name, topic_id, topic, error, message in _to_delete(node, times):
+        if topic is not None and error is ErrorCode.none:
             node.topics.delete(topic.name)
             node.offsets.delete_topic(topic.name)
         results.append(
@@ -148,6 +156,38 @@ def delete_topics(node: Node, request: Any, response: Any, _: Any) -> Any:
             )
         )
     return make(response.DeleteTopicsResponse, throttle_time=NOW, responses=tuple(results))
+
+
+def _to_delete(node: Node, times: Counter[tuple[str | None, UUID | None]]) -> Iterator[_Deletion]:
+    """What becomes of each topic that is asked for, by name or by id, so many times."""
+    invalid = ErrorCode.invalid_request
+    for (name, topic_id), count in times.items():
+        if (name is None) == (topic_id is None):
+            message = (
+                "Neither topic name nor id were specified."
+                if name is None
+                else "You may not specify both topic name and topic id."
+            )
+            yield from [_Deletion(name, topic_id, None, invalid, message)] * count
+        elif count > 1:
+            yield _Deletion(name, topic_id, None, invalid, f"Duplicate topic {'id' if name is None else 'name'}.")
+        elif name is None:
+            topic = node.topics.by_id(topic_id)
+            if topic is None:
+                message = "This server does not host this topic ID."
+                yield _Deletion(None, topic_id, None, ErrorCode.unknown_topic_id, message)
+            elif times[topic.name, None] != 1:  # else it is answered by its name
+                yield _Deletion(None, topic_id, topic)
+        else:
+            topic = node.topics.get(name)
+            if topic is None:
+                message = "This server does not host this topic-partition."
+                yield _Deletion(name, None, None, ErrorCode.unknown_topic_or_partition, message)
+            elif times[None, topic.id]:
+                message = "The provided topic name maps to an ID that was already supplied."
+                yield _Deletion(name, None, topic, invalid, message)
+            else:
+                yield _Deletion(name, None, topic)
 
 
 def create_partitions(node: Node, request: Any, response: Any, _: Any) -> Any:

@@ -110,6 +110,8 @@ class PartitionLog:
             error, known = self._admit(pid, epoch, sequence, count)
             if error is not ErrorCode.none or known >= 0:
                 return error, known
+            if pid in self.open and not attributes & TRANSACTIONAL:
+                return ErrorCode.invalid_txn_state, -1
         try:
             base = self._store(raw, last_delta, largest)
         except OSError as error:
@@ -125,18 +127,17 @@ class PartitionLog:
     def _admit(self, pid: int, epoch: int, sequence: int, count: int) -> tuple[ErrorCode, int]:
         """Whether a producer's batch is next in its row; answers its offset instead when it is here already."""
         producer = self.producers.get(pid)
-        if producer is None:
+        if producer is None or producer.epoch < 0:
             return ErrorCode.none, -1
         if epoch < producer.epoch:
             return ErrorCode.invalid_producer_epoch, -1
-        if epoch > producer.epoch or not producer.recent:
-            fits = sequence == 0 or not producer.recent
-            return (ErrorCode.none if fits else ErrorCode.out_of_order_sequence_number), -1
-        last = (sequence + count - 1) % _SEQUENCES
-        for first_known, last_known, base in producer.recent:
-            if first_known == sequence and last_known == last:
-                return ErrorCode.none, base
-        expected = (producer.recent[-1][1] + 1) % _SEQUENCES
+        expected = 0
+        if epoch == producer.epoch and producer.recent:
+            last = (sequence + count - 1) % _SEQUENCES
+            for first_known, last_known, base in producer.recent:
+                if first_known == sequence and last_known == last:
+                    return ErrorCode.none, base
+            expected = (producer.recent[-1][1] + 1) % _SEQUENCES
         return (ErrorCode.none if sequence == expected else ErrorCode.out_of_order_sequence_number), -1
 
     def _remember(self, pid: int, epoch: int, sequence: int, count: int, base: int) -> None:

@@ -168,8 +168,7 @@ class Transactions:
         if len(raw) < BATCH.size:
             return ErrorCode.none  # the log says what is wrong with it
         if not raw[_ATTRIBUTES] & TRANSACTIONAL:
-            mixed = partition.open and BATCH.unpack_from(raw)[9] in partition.open
-            return ErrorCode.invalid_txn_state if mixed else ErrorCode.none
+            return ErrorCode.none  # the log keeps it apart from a transaction of its producer's
         if transactional_id is None:
             return ErrorCode.transactional_id_authorization_failed
         refused = self.refusal(transactional_id, ProducerEpoch(*BATCH.unpack_from(raw)[9:11]))
