@@ -40,8 +40,11 @@ class Broker(Protocol):
     def describe(self) -> str:
         """One line for the banner: what it is, where it listens, what it keeps."""
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        self.start()
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None: ...
+    ) -> None:
+        self.stop()

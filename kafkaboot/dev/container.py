@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any
 
-from kafkaboot.dev.broker import BrokerStartError, NotInstalledError
-
-if TYPE_CHECKING:
-    from types import TracebackType
+from kafkaboot.dev.broker import Broker, BrokerStartError, NotInstalledError
 
 IMAGE = "confluentinc/cp-kafka:7.9.0"
 
 
-class ContainerKafka:
+class ContainerKafka(Broker):
     """Kafka in a container that Testcontainers removes again, also when this process is killed.
 
     Args:
@@ -67,15 +64,6 @@ class ContainerKafka:
     def describe(self) -> str:
         """One line for the banner."""
         return f"container: {self._image} at {self.bootstrap_servers}, gone at stop"
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.stop()
 
 
 def _discard(container: Any) -> None:

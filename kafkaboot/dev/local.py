@@ -7,16 +7,15 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal
 
 from kafkaboot.dev import artefacts, jvm
-from kafkaboot.dev.broker import BrokerStartError
+from kafkaboot.dev.broker import Broker, BrokerStartError
 from kafkaboot.dev.ports import LOOPBACK, answers, free_port, is_free
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Mapping, Sequence
-    from types import TracebackType
 
 _logger = logging.getLogger("kafkaboot.dev")
 _PORT_ATTEMPTS = 5
@@ -49,7 +48,7 @@ _PROPERTIES = {
 }
 
 
-class LocalKafka:
+class LocalKafka(Broker):
     """Apache Kafka in a JVM of its own.
 
     Args:
@@ -163,15 +162,6 @@ class LocalKafka:
         """One line for the banner."""
         kept = "kept in no folder: gone at stop" if self._data_dir is None else f"kept in {self._data_dir}"
         return f"local: Apache Kafka on the JVM at {self.bootstrap_servers}, data {kept}, log {self.log}"
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _make_directory(self) -> Path:
         if self._data_dir is None:

@@ -9,12 +9,9 @@ import subprocess
 import sys
 import threading
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any
 
-from kafkaboot.dev.broker import BrokerStartError
-
-if TYPE_CHECKING:
-    from types import TracebackType
+from kafkaboot.dev.broker import Broker, BrokerStartError
 
 READY = 20.0
 """Seconds that the child may take to listen: the first start after an installation compiles the codecs."""
@@ -24,7 +21,7 @@ END = 5.0
 """Seconds that it may take to end."""
 
 
-class EmbeddedKafka:
+class EmbeddedKafka(Broker):
     """One Kafka broker in Python, in a process of its own, on the loopback. For desks and tests, never for production.
 
     Args:
@@ -214,15 +211,6 @@ class EmbeddedKafka:
         """One line for the banner."""
         kept = "in memory" if self._data_dir is None else f"kept in {os.fspath(self._data_dir)}"
         return f"embedded: a broker in Python at {self.bootstrap_servers}, for desks and tests; {kept}"
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.stop()
 
 
 def _read(process: subprocess.Popen[str], lines: SimpleQueue[str]) -> None:
