@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from kafkaboot.testing.simulation.attempts import Attempt, Breach
     from kafkaboot.testing.simulation.blueprint import SimulatedApplication
     from kafkaboot.testing.simulation.schedule import Fault, Kind, Where
+    from kafkaboot.testing.simulation.watch import Watch
 
 ROUNDS = 5000
 """Rounds of all processes after which a run is over, whatever is left."""
@@ -58,7 +59,9 @@ class Run:
         schedule: Schedule,
         seed: int,
         clock: ManualClock,
+        watch: Watch,
     ) -> None:
+        self.watch = watch
         self.application = application
         self.clock = clock
         self.kafka = _Told(self)
@@ -108,6 +111,7 @@ class Run:
     @contextmanager
     def inside(self, participant: Participant) -> Iterator[None]:
         """What happens in here happens in that process."""
+        self.watch.turn()
         before, self._now = self._now, participant
         self.application.memory.enter(participant.state)
         try:
@@ -159,6 +163,7 @@ class Run:
         """See `Observer`."""
         participant = self._now
         if participant is None or participant.gone or participant.dying:
+            self.watch.ghost()
             raise CrashedError
         self.attempts.wants(name, key, participant.name)
         said = f"{participant.name}: {name} {key!r}"

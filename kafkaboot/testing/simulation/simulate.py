@@ -22,8 +22,10 @@ from kafkaboot.consumer import invoke, loop_crew
 from kafkaboot.producer import Producer
 from kafkaboot.testing.simulation.attempts import Breach
 from kafkaboot.testing.simulation.blueprint import SimulatedApplication
+from kafkaboot.testing.simulation.effects import running
 from kafkaboot.testing.simulation.run import Run, Sent
 from kafkaboot.testing.simulation.schedule import POSSIBLE, Fault, Schedule
+from kafkaboot.testing.simulation.watch import THREAD, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -99,10 +101,13 @@ def simulate(
     * `out of order`: a handler began with a record while a task that it had started for one before it was at work.
     * `repeated`: an `effect` was done twice for one key.
 
-    Each process has components of its own, and the modules' own data as they were imported; what classes and caches
-    of functions remember is not told apart. `def` handlers run on the event loop, and so does what is given to threads.
-    Sleeping takes virtual time. No socket is ever ready: what talks to the world outside is given as a double.
-    A task that is to outlive handlers is started in an `@on_start` method, or with a context of its own.
+    Each process has components of its own, and the modules' own data as they were imported. What classes and caches of
+    functions remember (`Shop.seen = set()`, `lru_cache`) is not told apart: all processes share it, and it outlives
+    them, so that a memory which a real crash would wipe is not found. Keep such data on the instance.
+
+    `def` handlers run on the event loop, and so does what is given to threads. Sleeping takes virtual time. No socket
+    is ever ready: what talks to the world outside is given as a double. A task that is to outlive handlers is started
+    in an `@on_start` method, or with a context of its own.
 
     Args:
         app: A package, a folder or a YAML file, as for `kafkaboot run`; `None`: what the configuration names.
@@ -121,24 +126,28 @@ def simulate(
         KafkabootError: The application cannot be wired.
         ValueError: `replay` is no schedule.
         RuntimeError: An event loop is running: a test that simulates is a plain `def`.
+        StuckHandlerError: Code of the application does not come back: a loop that catches `BaseException` swallows the
+            death of its process. It names the line; the thread that it runs on is left behind.
     """
     _refuse_event_loop()
     records = {topic: list(payloads) for topic, payloads in records.items()}
     said = [
         f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in (overrides or {}).items()
     ]
-    clock = ManualClock()
+    clock, watch = ManualClock(), Watch()
     search = _Search(
         SimulatedApplication(app, components or {}, said, directory), _sent(records), _due(records, expects or {}),
-        partitions, seed, clock,
+        partitions, seed, clock, watch,
     )  # fmt: skip
     drawn = random.getstate()
-    with _virtual_time(clock, search.application.memory.names):
+    memory = search.application.memory
+    chosen = None if replay is None else Schedule.read(replay)
+    with _virtual_time(clock, memory.names):
         try:
-            if replay is not None:
-                return search.told(Schedule.read(replay))
-            return search.search(schedules)
+            return watch.run(lambda: search.search(schedules) if chosen is None else search.told(chosen), memory.names)
         finally:
+            running.observer = None
+            memory.put_back()
             random.setstate(drawn)
 
 
@@ -150,6 +159,7 @@ class _Search:
     partitions: int
     seed: int
     clock: ManualClock
+    watch: Watch
     found: Simulation = field(default_factory=Simulation)
 
     def search(self, schedules: int) -> Simulation:
@@ -178,7 +188,7 @@ class _Search:
             yield Schedule.of(*(Fault(draw.randint(1, steps + steps // 2), draw.choice(KINDS)) for _ in range(count)))
 
     def _run(self, schedule: Schedule) -> tuple[Run, Breach | None]:
-        run = Run(self.application, self.sent, self.partitions, schedule, self.seed, self.clock)
+        run = Run(self.application, self.sent, self.partitions, schedule, self.seed, self.clock, self.watch)
         self.found.runs += 1
         for kind in sorted({fault.kind for fault in schedule}):
             self.found.faults[kind] = self.found.faults.get(kind, 0) + 1
@@ -259,10 +269,10 @@ def _refuse_event_loop() -> None:
 @contextmanager
 def _virtual_time(clock: ManualClock, modules: Iterable[str]) -> Iterator[None]:
     """The engine's time and everybody's sleep follow the clock; what fails is told by the story, not by the log."""
-    real, here = time.sleep, threading.get_ident()
+    real = time.sleep
 
     def sleep(seconds: float) -> None:
-        clock.advance(seconds) if threading.get_ident() == here else real(seconds)
+        clock.advance(seconds) if threading.current_thread().name == THREAD else real(seconds)
 
     places: list[tuple[Any, str]] = [(time, "sleep")]
     places += [(sys.modules[m], name) for m in modules for name, value in vars(sys.modules[m]).items() if value is real]
