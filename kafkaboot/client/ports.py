@@ -185,8 +185,42 @@ class AdminPort(Protocol):
     def end_offsets(self, partitions: Sequence[TP], timeout: float) -> dict[TP, int]:
         """The high watermark of each partition."""
 
+    def begin_offsets(self, partitions: Sequence[TP], timeout: float) -> dict[TP, int]:
+        """The first offset that retention has left of each partition."""
+
+    def delete_records(self, before: Mapping[TP, int], timeout: float) -> None:
+        """Delete what stands before these offsets: Kafka deletes whole beginnings only (DeleteRecords, KIP-107)."""
+
     def group_offsets(self, group: str, timeout: float) -> dict[TP, Committed]:
         """What the group has committed on every partition."""
+
+    def group_members(self, group: str, timeout: float) -> int:
+        """How many members the group has now; 0 for a group that nobody knows."""
+
+    def close(self) -> None:
+        """Drop the connection."""
+
+
+class ReaderPort(Protocol):
+    """Reads partitions from any place, outside of any group. It belongs to one thread; records are read_committed.
+
+    Attributes:
+        positions: By partition the next offset to read, past markers of transactions and what compaction took.
+    """
+
+    @property
+    def positions(self) -> Mapping[TP, int]:
+        """See the class."""
+
+    def begin(self, offsets: Mapping[TP, int]) -> None:
+        """Read these partitions from these offsets, and nothing that was read before."""
+
+    def poll(self, limit: int, timeout: float) -> list[RawRecord]:
+        """Up to `limit` records; waits up to `timeout` seconds for the first one.
+
+        Raises:
+            ClientError: The broker refuses to give them out.
+        """
 
     def close(self) -> None:
         """Drop the connection."""
@@ -203,3 +237,6 @@ class ClientFactory(Protocol):
 
     def admin(self) -> AdminPort:
         """An admin client."""
+
+    def reader(self) -> ReaderPort:
+        """What looks on."""

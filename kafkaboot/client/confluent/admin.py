@@ -15,7 +15,7 @@ from kafkaboot.client.ports import TP, Committed, TopicInfo
 from kafkaboot.errors import BrokerUnreachableError, ClientError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from concurrent.futures import Future
 
     from confluent_kafka.admin import TopicMetadata  # type: ignore[attr-defined]
@@ -88,16 +88,34 @@ class ConfluentAdmin:
 
     def end_offsets(self, partitions: Sequence[TP], timeout: float) -> dict[TP, int]:
         """The high watermark of each partition."""
+        return self._offsets(partitions, OffsetSpec.latest(), "end", timeout)  # type: ignore[no-untyped-call]
+
+    def begin_offsets(self, partitions: Sequence[TP], timeout: float) -> dict[TP, int]:
+        """The first offset that retention has left of each partition."""
+        return self._offsets(partitions, OffsetSpec.earliest(), "first", timeout)  # type: ignore[no-untyped-call]
+
+    def _offsets(self, partitions: Sequence[TP], which: Any, named: str, timeout: float) -> dict[TP, int]:
         if not partitions:
             return {}
-        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        asked = {TopicPartition(topic, partition): latest for topic, partition in partitions}
-        futures = self._ask("list_offsets", asked, timeout, "end offsets")
+        asked = {TopicPartition(topic, partition): which for topic, partition in partitions}
+        futures = self._ask("list_offsets", asked, timeout, f"{named} offsets")
         until = time.monotonic() + timeout
         return {
-            TP(at.topic, at.partition): self._answer(future, until, f"end offset of {at.topic}[{at.partition}]").offset
+            TP(at.topic, at.partition): self._answer(
+                future, until, f"{named} offset of {at.topic}[{at.partition}]"
+            ).offset
             for at, future in futures.items()
         }
+
+    def delete_records(self, before: Mapping[TP, int], timeout: float) -> None:
+        """Delete what stands before these offsets."""
+        if not before:
+            return
+        asked = [TopicPartition(*tp, offset) for tp, offset in before.items()]
+        futures = self._ask("delete_records", asked, timeout, "the deletion of records")
+        until = time.monotonic() + timeout
+        for at, future in futures.items():
+            self._answer(future, until, f"deleting records of {at.topic}[{at.partition}] before {at.offset}")
 
     def group_offsets(self, group: str, timeout: float) -> dict[TP, Committed]:
         """What the group has committed on every partition; empty for a group that nobody knows."""
@@ -145,6 +163,17 @@ class ConfluentAdmin:
         for refused in answer.errors or ():
             raise self._explained(refused, "the list of groups")
         return {group.group_id for group in answer.valid or ()}
+
+    def group_members(self, group: str, timeout: float) -> int:
+        """How many members the group has now; 0 for a group that nobody knows."""
+        futures = self._ask("describe_consumer_groups", [group], timeout, f"the members of group {group}")
+        try:
+            found = self._answer(futures[group], time.monotonic() + timeout, f"the members of group {group}")
+        except ClientError as error:
+            if error.code == "GROUP_ID_NOT_FOUND":
+                return 0
+            raise
+        return len(found.members)
 
     def delete_groups(self, names: Collection[str], timeout: float) -> None:
         """Delete groups without members; one that does not exist is no error."""

@@ -80,7 +80,7 @@ class ConfluentClients:
         return self._make(ConfluentAdmin, {}, "the admin client")
 
     def reader(self) -> TopicReader:
-        """What reads whole topics, outside any group."""
+        """What looks on, outside any group."""
         from kafkaboot.client.confluent.reader import TopicReader
 
         return self._make(TopicReader, {}, "the reader")

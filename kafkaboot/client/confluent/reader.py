@@ -1,4 +1,4 @@
-"""Reads whole topics from their beginning, outside any group: for tests and tools that look on."""
+"""Reads topics from any place, outside any group: for tests and tools that look on."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
+from kafkaboot.client import TP
 from kafkaboot.client.confluent.translate import client_error
 
 if TYPE_CHECKING:
@@ -22,11 +23,14 @@ _LOOK = {
     "fetch.wait.max.ms": 50,
     "fetch.queue.backoff.ms": 5,
     "isolation.level": "read_committed",
+    # Behind the last record may stand a transaction's marker: only this tells that nothing more is to come.
+    "enable.partition.eof": True,
 }
+_AWAY = frozenset({"_TRANSPORT", "_ALL_BROKERS_DOWN"})
 
 
 class TopicReader:
-    """Gives out every record of the topics that were added. One thread at a time.
+    """`ReaderPort`; and whole topics, one after the other, where they are added. One thread at a time.
 
     Args:
         config: librdkafka properties.
@@ -35,6 +39,18 @@ class TopicReader:
     def __init__(self, config: Mapping[str, object]) -> None:
         self._consumer: Any = Consumer({**config, **_LOOK})
         self._topics: set[str] = set()
+        self._positions: dict[TP, int] = {}
+
+    @property
+    def positions(self) -> Mapping[TP, int]:
+        """See `ReaderPort`; an added topic's partition is in it as soon as something was read of it."""
+        return self._positions
+
+    def begin(self, offsets: Mapping[TP, int]) -> None:
+        """See `ReaderPort`."""
+        self._topics = set()
+        self._positions = dict(offsets)
+        self._consumer.assign([TopicPartition(*tp, offset) for tp, offset in offsets.items()])
 
     def add(self, topic: str, timeout: float) -> bool:
         """Begin to read a topic; answers whether it is there. A second call does nothing.
@@ -65,12 +81,18 @@ class TopicReader:
         first = self._consumer.poll(timeout)
         if first is None:
             return []
-        messages = [first, *self._consumer.consume(limit - 1, 0)]
-        for message in messages:
+        records = []
+        for message in [first, *self._consumer.consume(limit - 1, 0)]:
             error = message.error()
-            if error is not None and error.name() not in {"_PARTITION_EOF", "_TRANSPORT", "_ALL_BROKERS_DOWN"}:
+            at = TP(message.topic(), message.partition())
+            if error is None:
+                records.append(message)
+                self._positions[at] = message.offset() + 1
+            elif error.name() == "_PARTITION_EOF":
+                self._positions[at] = message.offset()
+            elif error.name() not in _AWAY:
                 raise client_error(error, where=f"topic {message.topic()}")
-        return [message for message in messages if message.error() is None]
+        return records
 
     def close(self) -> None:
         """Drop the connection."""

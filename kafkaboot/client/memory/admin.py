@@ -8,7 +8,7 @@ from kafkaboot.client.memory.faults import refusal
 from kafkaboot.client.ports import TopicInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from kafkaboot.client.memory.kafka import MemoryKafka
     from kafkaboot.client.ports import TP, Committed, TopicSpec
@@ -41,11 +41,30 @@ class MemoryAdmin:
         with self._kafka.lock:
             return {tp: self._kafka.log(tp).end for tp in partitions}
 
+    def begin_offsets(self, partitions: Sequence[TP], timeout: float) -> dict[TP, int]:  # noqa: ARG002
+        """See `AdminPort`."""
+        self._open()
+        with self._kafka.lock:
+            return {tp: self._kafka.log(tp).start for tp in partitions}
+
+    def delete_records(self, before: Mapping[TP, int], timeout: float) -> None:  # noqa: ARG002
+        """See `AdminPort`."""
+        self._open()
+        with self._kafka.lock:
+            for tp, offset in before.items():
+                self._kafka.log(tp).delete_before(offset)
+
     def group_offsets(self, group: str, timeout: float) -> dict[TP, Committed]:  # noqa: ARG002
         """See `AdminPort`."""
         self._open()
         with self._kafka.lock:
             return dict(self._kafka.group(group).offsets)
+
+    def group_members(self, group: str, timeout: float) -> int:  # noqa: ARG002
+        """See `AdminPort`."""
+        self._open()
+        with self._kafka.lock:
+            return len(self._kafka.group(group).members)
 
     def close(self) -> None:
         """See `AdminPort`."""

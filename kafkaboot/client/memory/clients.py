@@ -8,6 +8,7 @@ from kafkaboot.client.memory.admin import MemoryAdmin
 from kafkaboot.client.memory.consumer import MemoryConsumer
 from kafkaboot.client.memory.kafka import MemoryKafka
 from kafkaboot.client.memory.producer import MemoryProducer
+from kafkaboot.client.memory.reader import MemoryReader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,3 +31,7 @@ class MemoryClients:
     def admin(self) -> MemoryAdmin:
         """An admin client."""
         return MemoryAdmin(self.kafka)
+
+    def reader(self) -> MemoryReader:
+        """What looks on."""
+        return MemoryReader(self.kafka)
