@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
@@ -78,11 +79,18 @@ class TopicReader:
         Raises:
             ClientError: The broker refuses to give them out.
         """
-        first = self._consumer.poll(timeout)
-        if first is None:
-            return []
+        until = time.monotonic() + timeout
+        while True:
+            first = self._consumer.poll(max(0.0, until - time.monotonic()))
+            if first is None:
+                return []
+            records = self._taken([first, *self._consumer.consume(limit - 1, 0)])
+            if records:  # else it was told only that a partition has no more
+                return records
+
+    def _taken(self, messages: list[Any]) -> list[RawRecord]:
         records = []
-        for message in [first, *self._consumer.consume(limit - 1, 0)]:
+        for message in messages:
             error = message.error()
             at = TP(message.topic(), message.partition())
             if error is None:
