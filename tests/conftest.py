@@ -19,6 +19,9 @@ from kafkaboot.dev.local import LocalKafka
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+CONSUMER_SESSION = 4_000
+"""Milliseconds of silence after which a member of a KIP-848 group is out, on brokers of the tests."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
@@ -29,7 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[LocalKafka]:
     """An Apache Kafka of this session's own; its `bootstrap_servers` is the address."""
-    broker = LocalKafka()
+    broker = LocalKafka(properties={"group.consumer.session.timeout.ms": str(CONSUMER_SESSION)})
     try:
         broker.start()
     except NotInstalledError as error:

@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from kafkaboot.dev.embedded import EmbeddedKafka
+from tests.conftest import CONSUMER_SESSION
 
 BROKERS = ("embedded", pytest.param("apache", marks=pytest.mark.real_kafka))
 
@@ -19,7 +20,7 @@ BROKERS = ("embedded", pytest.param("apache", marks=pytest.mark.real_kafka))
 @pytest.fixture(scope="session")
 def embedded():
     """One embedded broker for the session."""
-    with EmbeddedKafka() as broker:
+    with EmbeddedKafka(consumer_session_timeout=CONSUMER_SESSION / 1000) as broker:
         yield broker
 
 

@@ -35,7 +35,7 @@ async def main() -> None:
     """Serve until told to end."""
     given = _arguments()
     logging.basicConfig(level=logging.WARNING, format="embedded broker: %(message)s")
-    node = Node(NodeSettings(port=given.port, default_partitions=given.partitions))
+    node = Node(NodeSettings(given.port, given.partitions, consumer_session_timeout=given.consumer_session_timeout))
     try:
         store = Store(node, given.data_dir) if given.data_dir else None
     except BrokerStartError as error:
@@ -74,6 +74,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="kafkaboot.dev.embedded")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--partitions", type=int, default=4)
+    parser.add_argument("--consumer-session-timeout", type=float, default=10.0)
     parser.add_argument("--data-dir", type=Path)
     return parser.parse_args()
 

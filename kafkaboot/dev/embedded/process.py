@@ -29,16 +29,24 @@ class EmbeddedKafka(Broker):
         partitions: Of a topic that a client names without having made it.
         data_dir: Where topics, records, offsets and transactions are kept across runs, and survive a kill; in memory
             when it is `None`. One broker at a time may have it.
+        consumer_session_timeout: Seconds of silence after which a member of a KIP-848 group is out: there it is the
+            broker's to say.
     """
 
     kind = "embedded"
 
     def __init__(
-        self, *, port: int | None = None, partitions: int = 4, data_dir: str | os.PathLike[str] | None = None
+        self,
+        *,
+        port: int | None = None,
+        partitions: int = 4,
+        data_dir: str | os.PathLike[str] | None = None,
+        consumer_session_timeout: float = 10.0,
     ) -> None:
         self._port = port
         self._partitions = partitions
         self._data_dir = data_dir
+        self._consumer_session_timeout = consumer_session_timeout
         self._process: subprocess.Popen[str] | None = None
         self._lines: SimpleQueue[str] = SimpleQueue()
         self._ordering = threading.Lock()
@@ -68,6 +76,7 @@ class EmbeddedKafka(Broker):
             return
         command = [sys.executable, "-m", "kafkaboot.dev.embedded"]
         command += ["--port", str(self._port or 0), "--partitions", str(self._partitions)]
+        command += ["--consumer-session-timeout", str(self._consumer_session_timeout)]
         if self._data_dir is not None:
             command += ["--data-dir", os.fspath(self._data_dir)]
         self._lines = SimpleQueue()
