@@ -11,7 +11,7 @@ from kafkaboot.dev.embedded.log import BATCH, CONTROL, TRANSACTIONAL, Batch, Par
 from kafkaboot.dev.embedded.records import CODEC, UnreadableBatchError, records_of, sealed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from kafkaboot.dev.embedded.configs import TopicSettings
     from kafkaboot.dev.embedded.node import Node
@@ -22,6 +22,9 @@ OFTEN = 1.0
 """Seconds between two looks at topics whose retention was set, and at compacted ones."""
 SELDOM = 300.0
 """Seconds between two looks at the others, as in Kafka: who writes records of 1970 has as long to read them."""
+
+SLICE = 0.02
+"""Seconds that compaction takes at a time: nobody is answered meanwhile. There are ten slices a second."""
 
 
 class _Tail:
@@ -76,28 +79,42 @@ class Retention:
         self._node = node
         self._cleaned: WeakKeyDictionary[PartitionLog, _Cleaned] = WeakKeyDictionary()
         self._next = self._next_default = 0.0
+        self._work: Iterator[None] = iter(())
 
     def chore(self, now: float) -> None:
-        """Look whether anything is due."""
-        if now < self._next:
+        """Go on with what was begun, or look whether anything is due."""
+        if not self._worked() or now < self._next:
             return
         self._next = now + OFTEN
         all_of_them = now >= self._next_default
         if all_of_them:
             self._next_default = now + SELDOM
+        self._work = self._due(all_of_them=all_of_them)
+        self._worked()
+
+    def _worked(self) -> bool:
+        """Work for a slice of time; whether everything is done."""
+        until = time.perf_counter() + SLICE
+        return all(time.perf_counter() < until for _ in self._work)
+
+    def _due(self, *, all_of_them: bool) -> Iterator[None]:
         for topic in self._node.topics:
             if all_of_them or topic.settings.compacts or topic.config.keys() & {"retention.ms", "retention.bytes"}:
-                self.forget(topic.partitions, topic.settings, int(time.time() * 1000))
+                for partition in list(topic.partitions):
+                    for _ in self.steps([partition], topic.settings, int(time.time() * 1000)):
+                        yield
+                        if self._node.topics.partition(topic.name, partition.index) is not partition:
+                            break  # the topic was deleted meanwhile
 
-    def forget(self, partitions: list[PartitionLog], settings: TopicSettings, now: int) -> None:
-        """Apply a topic's settings at a time, in milliseconds since 1970."""
+    def steps(self, partitions: list[PartitionLog], settings: TopicSettings, now: int) -> Iterator[None]:
+        """Apply a topic's settings at a time, in milliseconds since 1970; a step is as much as one batch takes."""
         for partition in partitions:
             if settings.deletes:
                 expire(partition, settings, now)
             if settings.compacts:
-                self._compact(partition, settings, now)
+                yield from self._compact(partition, settings, now)
 
-    def _compact(self, partition: PartitionLog, settings: TopicSettings, now: int) -> None:
+    def _compact(self, partition: PartitionLog, settings: TopicSettings, now: int) -> Iterator[None]:
         known = self._cleaned.get(partition)
         if known is None:
             known = self._cleaned[partition] = _Cleaned(partition)
@@ -107,7 +124,7 @@ class Retention:
         if not due and not _worth_it(partition, known.until, end, settings, now):
             return
         try:
-            compact(partition, known, end, settings, now)
+            yield from compact(partition, known, end, settings, now)
         except UnreadableBatchError as error:
             if not known.unreadable:
                 log.warning("%s [%d] is not compacted: %s", partition.topic, partition.index, error)
@@ -152,8 +169,10 @@ def _worth_it(partition: PartitionLog, cleaned: int, end: int, settings: TopicSe
     return size / total > settings.dirty_ratio or settings.dirty_ratio == 0
 
 
-def compact(partition: PartitionLog, known: _Cleaned, end: int, settings: TopicSettings, now: int) -> None:
-    """Keep the newest record of each key before `end`; offsets stay. Aborted records go.
+def compact(partition: PartitionLog, known: _Cleaned, end: int, settings: TopicSettings, now: int) -> Iterator[None]:
+    """Keep the newest record of each key before `end`, batch by batch; offsets stay. Aborted records go.
+
+    When the partition's beginning was deleted between two steps nothing is changed: the next look begins anew.
 
     Tombstones and transactions' markers stay for `delete.retention.ms` after the first time that they are met, for
     readers that are on their way.
@@ -165,12 +184,14 @@ def compact(partition: PartitionLog, known: _Cleaned, end: int, settings: TopicS
     before = partition.batches[:until]
     newest: dict[bytes, int] = {}
     for batch in before:
+        yield
         if batch.base >= known.until and not _is_control(batch) and not _is_aborted(partition, batch):
             newest.update((record.key, record.offset) for record in records_of(batch.raw) if record.key is not None)
     horizons = {base: horizon for base, horizon in known.horizons.items() if base >= end}
     kept: list[Batch] = []
     gone_markers: set[int] = set()
     for batch in before:
+        yield
         horizon = known.horizons.get(batch.base, now + settings.delete_retention)
         expired = batch.base in known.horizons and horizon <= now
         if _is_control(batch):
@@ -186,6 +207,8 @@ def compact(partition: PartitionLog, known: _Cleaned, end: int, settings: TopicS
             kept.append(left.batch)
             if left.holds_tombstones:
                 horizons[batch.base] = horizon
+    if partition.at(end) != until or (before and partition.batches[0] is not before[0]):
+        return
     partition.replace(until, kept)
     # Without its marker an aborted transaction has no end: readers would leave out what its producer wrote later.
     partition.aborted = [one for one in partition.aborted if one.marker not in gone_markers]

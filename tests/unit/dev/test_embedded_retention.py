@@ -61,7 +61,8 @@ class Desk:
             assert error.name == "none"
 
     def forget(self, now=NOW):
-        self.retention.forget([self.log], self.settings, now)
+        for _ in self.retention.steps([self.log], self.settings, now):
+            pass
 
     def left(self):
         """Offset, key and value of what is there."""
