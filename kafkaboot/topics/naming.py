@@ -20,6 +20,13 @@ def retry(topic: str, group: str, delay: float, pattern: str = RETRY) -> str:
     return pattern.format(topic=topic, group=group, delay=written(delay))
 
 
+def is_retry(name: str, topic: str, group: str, pattern: str = RETRY) -> bool:
+    """Whether `name` is one of the retry topics of that group for that topic."""
+    before, _, after = pattern.partition("{delay}")
+    start, end = before.format(topic=topic, group=group), after.format(topic=topic, group=group)
+    return len(name) > len(start) + len(end) and name.startswith(start) and name.endswith(end)
+
+
 def parking(letters: str) -> str:
     """Where letters of that topic are parked."""
     return PARKING.format(topic=letters)
