@@ -182,6 +182,12 @@ class AdminPort(Protocol):
     def create_topics(self, specs: Sequence[TopicSpec], timeout: float) -> None:
         """Create; one that exists already is left as it is."""
 
+    def permissions(self, topics: Sequence[str], timeout: float) -> dict[str, frozenset[str] | None]:
+        """What this user may do with each topic (KIP-430).
+
+        Kafka's names of the operations, for example `WRITE`; `None` where the broker does not say.
+        """
+
     def end_offsets(self, partitions: Sequence[TP], timeout: float) -> dict[TP, int]:
         """The high watermark of each partition."""
 

@@ -103,9 +103,16 @@ def read(record: RawRecord) -> Letter:
 
     Of a name that repeats the last header counts, as in Kafka's own `lastHeader`.
     """
-    headers = list(record.headers() or ())
-    reading = _Reading(dict(headers))
     kind, stamp = record.timestamp()
+    at = (record.topic(), record.partition(), record.offset())
+    return letter_at(at, stamp if kind else None, record.key(), record.value(), list(record.headers() or ()))
+
+
+def letter_at(
+    at: tuple[str, int, int], timestamp: int | None, key: bytes | None, value: bytes | None, headers: Headers
+) -> Letter:
+    """The letter that stands at a topic, partition and offset; see `read`."""
+    reading = _Reading(dict(headers))
     dialect = next((one for one, words in _WORDS.items() if reading.headers.get(words.topic)), "")
     words = _WORDS.get(dialect) or _WORDS["kafkaboot"]
     original = Original(
@@ -122,10 +129,8 @@ def read(record: RawRecord) -> Letter:
     handler = reading.text(names.KB_HANDLER)
     redrives = reading.number(names.KB_REDRIVES)
     return Letter(
-        record.topic(),
-        record.partition(),
-        record.offset(),
-        stamp if kind else None,
+        *at,
+        timestamp,
         original,
         dialect,
         reading.text(words.group),
@@ -138,8 +143,8 @@ def read(record: RawRecord) -> Letter:
         trace,
         reading.text(names.KB_FINGERPRINT) or shape_fingerprint(exception, handler, message),
         redrives or 0,
-        record.key(),
-        record.value(),
+        key,
+        value,
         headers,
         tuple(reading.doubts),
     )

@@ -34,18 +34,22 @@ class TopicCheck:
     def run(self, uses: Sequence[TopicUse]) -> list[str]:
         """Create or validate, as `kafkaboot.kafka.topics` says; answers what was created. Blocks.
 
+        With `auto` the house's own topics (dead letters, retries) are created on any broker, the application's only
+        on one of the desk.
+
         Raises:
             MissingTopicError: A topic is missing and is not to be created.
+            UnfitTopicError: A topic of the house's own cannot take what is to go there.
             ClientError: The cluster cannot be asked.
         """
-        action = self._settings.topics
-        if action == "auto":
-            action = "validate" if self._broker is None else "create"
-        if action == "off" or not (uses or self._topics):
+        said = self._settings.topics
+        if said == "off" or not (uses or self._topics):
             return []
+        own = "create" if said == "auto" else said
+        action = "validate" if said == "auto" and self._broker is None else own
         admin = self._clients.admin()
         try:
-            created = look_up(admin, uses, self._topics, action, single_broker=self._broker is not None)
+            created = look_up(admin, uses, self._topics, action, own=own, single_broker=self._broker is not None)
         finally:
             admin.close()
         if created:

@@ -7,7 +7,7 @@ from collections import deque
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
 
 from kafkaboot.client.confluent.translate import client_error, mismatch_in
@@ -29,6 +29,7 @@ REFUSED = 3.0
 _CAUSES_KEPT = 20
 _LOOK = 0.02
 _AWAY = frozenset({"_TRANSPORT", "_TIMED_OUT", "_ALL_BROKERS_DOWN", "REQUEST_TIMED_OUT"})
+_TOO_OLD = frozenset({"UNSUPPORTED_VERSION", "_UNSUPPORTED_FEATURE"})
 _TELLING = frozenset({"_AUTHENTICATION", "_SSL", "_RESOLVE"})
 
 
@@ -85,6 +86,25 @@ class ConfluentAdmin:
                 if error.code != "TOPIC_ALREADY_EXISTS":
                     raise
         self._await_leaders({spec.name for spec in specs}, until)
+
+    def permissions(self, topics: Sequence[str], timeout: float) -> dict[str, frozenset[str] | None]:
+        """What this user may do with each topic; `None` where the broker does not say."""
+        if not topics:
+            return {}
+        asked = TopicCollection(list(topics))
+        futures = self._ask("describe_topics", asked, timeout, "permissions", include_authorized_operations=True)
+        until = time.monotonic() + timeout
+        found: dict[str, frozenset[str] | None] = {}
+        for name, future in futures.items():
+            try:
+                operations = self._answer(future, until, f"permissions on topic {name}").authorized_operations
+            except ClientError as error:
+                if error.code not in _TOO_OLD:
+                    raise
+                operations = None
+            # Who may look at a topic may at least describe it: an empty answer is none.
+            found[name] = frozenset(one.name for one in operations) if operations else None
+        return found
 
     def end_offsets(self, partitions: Sequence[TP], timeout: float) -> dict[TP, int]:
         """The high watermark of each partition."""
@@ -216,10 +236,10 @@ class ConfluentAdmin:
             raise ClientError("the admin client is closed", code="_STATE", fatal=True)
         return self._client
 
-    def _ask(self, call: str, asked: object, timeout: float, what: str) -> dict[Any, Future[Any]]:
+    def _ask(self, call: str, asked: object, timeout: float, what: str, **options: object) -> dict[Any, Future[Any]]:
         self._causes.clear()
         try:
-            found: dict[Any, Future[Any]] = getattr(self._open(), call)(asked, request_timeout=timeout)
+            found: dict[Any, Future[Any]] = getattr(self._open(), call)(asked, request_timeout=timeout, **options)
         except KafkaException as error:
             raise self._explained(error, what) from error
         except (TypeError, ValueError) as error:

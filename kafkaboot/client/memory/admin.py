@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from kafkaboot.client.memory.kafka import MemoryKafka
     from kafkaboot.client.ports import TP, Committed, TopicSpec
 
+_OPERATIONS = frozenset({"READ", "WRITE", "CREATE", "DELETE", "ALTER", "DESCRIBE", "DESCRIBE_CONFIGS", "ALTER_CONFIGS"})
+
 
 class MemoryAdmin:
     """`AdminPort` on a `MemoryKafka`."""
@@ -34,6 +36,15 @@ class MemoryAdmin:
             if not spec.partitions:
                 raise refusal("INVALID_PARTITIONS", "a topic has at least one partition", where=spec.name)
             self._kafka.create(spec.name, max(1, spec.partitions), spec.config)
+
+    def permissions(self, topics: Sequence[str], timeout: float) -> dict[str, frozenset[str] | None]:  # noqa: ARG002
+        """See `AdminPort`."""
+        self._open()
+        with self._kafka.lock:
+            missing = [name for name in topics if name not in self._kafka.topics]
+            if missing:
+                raise refusal("UNKNOWN_TOPIC_OR_PART", "there is no such topic", where=missing[0])
+            return {name: _OPERATIONS - self._kafka.denied.get(name, set()) for name in topics}
 
     def end_offsets(self, partitions: Sequence[TP], timeout: float) -> dict[TP, int]:  # noqa: ARG002
         """See `AdminPort`."""

@@ -41,6 +41,7 @@ class MemoryKafka:
     Attributes:
         commits: Every commit that was written, in order.
         faults: What is to go wrong.
+        denied: By topic, the operations (`WRITE`) that its clients may not do; see `AdminPort.permissions`.
         lock: Taken for each look and each change, never while a caller's function runs.
     """
 
@@ -51,6 +52,7 @@ class MemoryKafka:
         self.lock = threading.RLock()
         self.topics: dict[str, list[PartitionLog]] = {}
         self.topic_configs: dict[str, dict[str, str]] = {}
+        self.denied: dict[str, set[str]] = {}
         self.groups: dict[str, Group] = {}
         self._consumers: list[MemoryConsumer] = []
         self._producers: list[MemoryProducer] = []
@@ -87,6 +89,8 @@ class MemoryKafka:
             logs = self.topics.get(topic)
             if logs is None:
                 raise refusal("UNKNOWN_TOPIC_OR_PART", "there is no such topic", where=topic)
+            if "WRITE" in self.denied.get(topic, ()):
+                raise refusal("TOPIC_AUTHORIZATION_FAILED", "writing is not permitted", where=topic)
             if partition >= len(logs):
                 raise refusal("_UNKNOWN_PARTITION", "there is no such partition", where=f"{topic}[{partition}]")
             if partition < 0:
@@ -96,6 +100,10 @@ class MemoryKafka:
             record = MemoryRecord(topic, partition, log.end, value, key, headers, stamp)
             log.append(record)
             return record
+
+    def largest(self, topic: str) -> float:
+        """The bytes that the topic's `max.message.bytes` allows a record."""
+        return float(self.topic_configs.get(topic, {}).get("max.message.bytes", "inf"))
 
     def log(self, tp: TP) -> PartitionLog:
         """A partition; its `leave_gap`, `compact` and `delete_before` make holes.

@@ -26,7 +26,8 @@ class MemoryProducer:
 
     Args:
         kafka: The cluster.
-        config: librdkafka properties; `message.max.bytes` is heeded, all others are a network's.
+        config: librdkafka properties; `message.max.bytes` is heeded, as is a topic's
+            `max.message.bytes`; all others are a network's.
     """
 
     def __init__(self, kafka: MemoryKafka, config: Mapping[str, object]) -> None:
@@ -53,9 +54,12 @@ class MemoryProducer:
         if faults.full:
             faults.full -= 1
             raise BufferError("the buffer is full")
-        if len(value or b"") + len(key or b"") > self._largest:
+        size = _size(value, key, headers)
+        if size > self._largest:
             raise refusal("MSG_SIZE_TOO_LARGE", "the record is too large", where=topic, fate="the record was not sent")
         error: ClientError | None = faults.deliveries.popleft() if faults.deliveries else None
+        if error is None and size > self._kafka.largest(topic):
+            error = refusal("MSG_SIZE_TOO_LARGE", "the record is larger than the topic allows", where=topic)
         record = MemoryRecord(topic, partition, -1, value, key, headers, timestamp)
         if error is None:
             try:
@@ -97,3 +101,8 @@ class MemoryProducer:
         self._closed = True
         self._reports.clear()
         self._kafka.dismiss(self)
+
+
+def _size(value: bytes | None, key: bytes | None, headers: Headers | None) -> int:
+    carried = sum(len(name.encode()) + len(content or b"") for name, content in headers or ())
+    return len(value or b"") + len(key or b"") + carried

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ API_VERSIONS = 18
 NOW = timedelta()
 """No throttling."""
 _NOT_ASKED = -(2**31)
+_ALL_OF_A_TOPIC = sum(1 << operation for operation in (3, 4, 5, 6, 7, 8, 10, 11))
+"""Read, write, create, delete, alter, describe; describe and alter its configuration (KIP-430): nothing is refused."""
 
 
 def api_versions(node: Node, _request: Any, response: Any, connection: Any) -> Any:
@@ -41,6 +44,8 @@ def metadata(node: Node, request: Any, response: Any, _: Any) -> Any:
     else:
         creates = node.settings.auto_create and getattr(request, "allow_auto_topic_creation", True)
         found = [_asked(node, response, asked, creates=creates) for asked in request.topics]
+    if getattr(request, "include_topic_authorized_operations", False):
+        found = [replace(one, topic_authorized_operations=_ALL_OF_A_TOPIC) for one in found]
     return make(
         response.MetadataResponse,
         throttle_time=NOW,
