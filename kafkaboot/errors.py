@@ -154,6 +154,21 @@ class DeadLetter(Signal):
         super().__init__(why)
 
 
+class ProcessDiedError(KafkabootError):
+    """The process died each time it handled this record; it is not handled again.
+
+    Args:
+        deaths: How often, one after the other.
+    """
+
+    def __init__(self, deaths: int) -> None:
+        super().__init__(
+            f"the process died {deaths} times, one after the other, while it was at this record",
+            todo="look for what ended it (memory, a crash in a C extension, os._exit), mend it, and replay the record",
+        )
+        self.deaths = deaths
+
+
 class CircuitOpenError(KafkabootError):
     """A circuit is open: the dependency behind it is down, and it was not called.
 

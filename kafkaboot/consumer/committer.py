@@ -77,7 +77,11 @@ class Committer:
             answered(error)
 
     def now(
-        self, consumer: ConsumerPort, holdings: Mapping[TP, Holding], catch_up: Callable[[], bool] = lambda: False
+        self,
+        consumer: ConsumerPort,
+        holdings: Mapping[TP, Holding],
+        catch_up: Callable[[], bool] = lambda: False,
+        fate: str = "what was handled since the one before is repeated",
     ) -> None:
         """Commit and wait for the answer. A failure is said, and costs a repetition, never a record.
 
@@ -86,6 +90,7 @@ class Committer:
             holdings: What to commit; gathered anew for each try.
             catch_up: Polls, so that this member hears of a rebalance that refused the commit, and answers whether there
                 is time for another try. Impossible inside a rebalance callback, where it is not given.
+            fate: What a failure means, for the log.
         """
         attempt = 1
         while sent := _gather(holdings):
@@ -99,11 +104,7 @@ class Committer:
                     self._leave_maps_out([holdings[tp].assignment for tp in sent])
                     continue
                 if attempt == TRIES or not error.retriable:
-                    log.warning(
-                        "group %s: the last commit failed: %s; what was handled since the one before is repeated",
-                        self._group,
-                        error,
-                    )
+                    log.warning("group %s: the commit failed: %s; %s", self._group, error, fate)
                     return
                 attempt += 1
             else:

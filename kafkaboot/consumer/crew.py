@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from kafkaboot.consumer.route import Again, Away, Failed, Halt
 from kafkaboot.consumer.telling import Telling
-from kafkaboot.errors import KafkabootError
+from kafkaboot.errors import KafkabootError, ProcessDiedError
 from kafkaboot.message import explain
 
 if TYPE_CHECKING:
@@ -145,6 +145,13 @@ class Crew(ABC):
         if isinstance(verdict, Away):
             verdict.send(partial(self._arrived, lanes, chunk, todo[0]), lambda: assignment.live)
         return more
+
+    def _died_of(self, lane: Lane) -> ProcessDiedError | None:
+        """Whether the lane's first record is one at which owners died: then it is not handled again."""
+        chunk, todo = lane.pieces[0]
+        record = chunk.records[todo[0]]
+        deaths = chunk.assignment.suspects.pop(record.offset(), None)
+        return None if deaths is None else ProcessDiedError(deaths)
 
     def _failed_again(self, lane: Lane, error: BaseException) -> None:
         if self._failed(lane, error):

@@ -40,6 +40,10 @@ class Dispatch:
         for topic in sorted({topic for route in routes for topic in route.topics}):
             self.routes_of(topic)
 
+    def deaths(self, topic: str) -> int:
+        """After how many deaths of the process at one record of the topic that is not handled again."""
+        return min((route.deaths for route in self.routes_of(topic)), default=1)
+
     def subscription(self) -> list[str]:
         """What to subscribe to; a pattern begins with `^`, as librdkafka wants it."""
         topics = sorted({topic for route in self.routes for topic in route.topics})

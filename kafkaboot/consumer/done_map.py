@@ -18,14 +18,13 @@ from zlib import crc32
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from kafkaboot.client import Committed
-
-LIMIT = 3800
-"""Longest text written; what does not fit is repeated after a restart."""
+LIMIT = 3300
+"""Longest text written, with room for the rest of the commit's note; what does not fit is repeated after a restart."""
 CROWDED = LIMIT * 3 // 4
 """A longer text slows the partition down until its slow records are done."""
-_MARK = "kb1:"
-_RAW_LIMIT = (LIMIT - len(_MARK)) * 3 // 4 - 4
+MARK = "kb1:"
+"""What the text begins with."""
+_RAW_LIMIT = (LIMIT - len(MARK)) * 3 // 4 - 4
 
 
 def encode(position: int, delivered: Iterable[tuple[int, bool]]) -> str:
@@ -40,7 +39,7 @@ def encode(position: int, delivered: Iterable[tuple[int, bool]]) -> str:
     complete = 0
     for offset, settled in delivered:
         if settled is not settled_run:
-            _varint(raw, offset - edge)
+            varint(raw, offset - edge)
             edge, settled_run = offset, settled
             if len(raw) > _RAW_LIMIT - 10:
                 break
@@ -49,23 +48,20 @@ def encode(position: int, delivered: Iterable[tuple[int, bool]]) -> str:
         last = offset
     else:
         if settled_run:
-            _varint(raw, last + 1 - edge)
+            varint(raw, last + 1 - edge)
             complete = len(raw)
     if not complete:
         return ""
     runs = bytes(raw[:complete])
-    return _MARK + b64encode(_sum(position, runs) + runs).decode()
+    return MARK + b64encode(_sum(position, runs) + runs).decode()
 
 
-def decode(committed: Committed | None) -> list[range]:
+def decode(position: int, text: str) -> list[range]:
     """The offsets that the map says are done, ascending; empty where it says nothing that can be trusted."""
-    if committed is None:
-        return []
-    position, text = committed.offset, committed.metadata.rstrip("\0")
-    if position is None or not text.startswith(_MARK):
+    if not text.startswith(MARK):
         return []
     try:
-        raw = b64decode(text[len(_MARK) :], validate=True)
+        raw = b64decode(text[len(MARK) :], validate=True)
     except (binascii.Error, ValueError):
         return []
     check, runs = raw[:4], raw[4:]
@@ -73,7 +69,7 @@ def decode(committed: Committed | None) -> list[range]:
         return []
     done: list[range] = []
     edge, settled = position, False
-    for length in _varints(runs):
+    for length in varints(runs):
         if settled and length:
             done.append(range(edge, edge + length))
         edge += length
@@ -85,14 +81,16 @@ def _sum(position: int, runs: bytes) -> bytes:
     return crc32(runs, position & 0xFFFFFFFF).to_bytes(4, "big")
 
 
-def _varint(out: bytearray, number: int) -> None:
+def varint(out: bytearray, number: int) -> None:
+    """Append a number that is not negative, seven bits a byte, the lowest first."""
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)
         number >>= 7
     out.append(number)
 
 
-def _varints(raw: bytes) -> list[int]:
+def varints(raw: bytes) -> list[int]:
+    """All numbers in a row of them."""
     numbers, number, shift = [], 0, 0
     for byte in raw:
         number |= (byte & 0x7F) << shift

@@ -8,17 +8,23 @@ from kafkaboot.consumer.lanes import Lanes
 
 if TYPE_CHECKING:
     from kafkaboot.client import Committed
+    from kafkaboot.consumer.careful import Careful
     from kafkaboot.consumer.offsets import Assignment
     from kafkaboot.consumer.route import Route
+
+
+REPLAY_MIN, REPLAY_MAX = 0.2, 30.0
+"""Seconds before undelivered outputs are made again."""
 
 
 class Holding:
     """The poller's view of an assigned partition."""
 
-    __slots__ = ("assignment", "full_since", "lanes", "paused", "replay_at", "replay_from", "replays")
+    __slots__ = ("assignment", "careful", "full_since", "lanes", "paused", "replay_at", "replay_from", "replays")
 
     def __init__(self, assignment: Assignment) -> None:
         self.assignment = assignment
+        self.careful: Careful | None = None
         self.lanes: dict[str, Lanes] = {}
         self.paused = False
         self.full_since: float | None = None
@@ -34,14 +40,15 @@ class Holding:
         return lanes
 
     def buffered(self) -> int:
-        """Records handed to lanes and not handled yet; those that wait for a retry count."""
-        return sum(lanes.pending() for lanes in self.lanes.values())
+        """Records taken and not handled yet; those that wait for a retry count."""
+        held = self.careful.waiting() if self.careful is not None else 0
+        return held + sum(lanes.pending() for lanes in self.lanes.values())
 
     def to_commit(self) -> Committed | None:
         """What a commit should say now, or `None` when the broker knows it already."""
         for lanes in self.lanes.values():
             lanes.settle_row()
-        return self.assignment.to_commit()
+        return self.assignment.to_commit([one for lanes in self.lanes.values() for one in lanes.attempts()])
 
     def quiet(self) -> bool:
         """Nobody is in a lane, and every output that was handed over has been answered for.
@@ -52,8 +59,28 @@ class Holding:
             return False
         return self.assignment.unsettled() <= self.buffered() + sum(self.assignment.refused)
 
+    def replay_later(self, now: float) -> float:
+        """Everything from the first unsettled record on is to be handled again; answers after how many seconds."""
+        position = self.assignment.advance()
+        if position != self.replay_from:
+            self.replay_from, self.replays = position, 0
+        delay: float = min(REPLAY_MAX, REPLAY_MIN * 2 ** min(self.replays, 16))
+        self.replays += 1
+        self.replay_at = now + delay
+        return delay
+
+    def renewed(self, fresh: Assignment) -> Holding:
+        """The same partition under a new epoch."""
+        fresh.mark = self.assignment.mark
+        renewed = Holding(fresh)
+        renewed.replays, renewed.replay_from = self.replays, self.replay_from
+        renewed.careful = self.careful
+        if renewed.careful is not None:
+            renewed.careful.rest()  # what it keeps is taken over once more
+        return renewed
+
     def forget(self) -> None:
         """The partition goes: its failing records are somebody else's now."""
         for lanes in self.lanes.values():
-            lanes.route.counters.failed -= lanes.failing
-            lanes.failing = 0
+            lanes.route.counters.failed -= len(lanes.failing)
+            lanes.failing.clear()

@@ -10,6 +10,8 @@ from operator import length_hint
 from time import time
 from typing import TYPE_CHECKING
 
+from kafkaboot.consumer.commit_note import Attempts
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -80,7 +82,7 @@ class Lanes:
         self.handed = 0
         self.finished = 0
         self.running = 0
-        self.failing = 0
+        self.failing: set[Lane] = set()
         self.away = 0
         self._by_key: dict[bytes | None, Lane] = {}
         self._lane = Lane(self, None, [])
@@ -88,6 +90,10 @@ class Lanes:
 
     def add(self, chunk: Chunk, todo: Sequence[int]) -> list[Lane]:
         """Put records into their lanes; answers the lanes that now have work and no worker."""
+        ready = self._added(chunk, todo)
+        return self._remember(ready) if self.assignment.attempts else ready
+
+    def _added(self, chunk: Chunk, todo: Sequence[int]) -> list[Lane]:
         ordering = self.route.ordering
         if ordering == "partition":
             lane = self._lane
@@ -154,8 +160,7 @@ class Lanes:
         lane.attempt += 1
         if lane.attempt == 1:
             lane.since = time()
-            self.route.counters.failed += 1
-            self.failing += 1
+            self._fails(lane)
 
     def uncounted(self, lane: Lane) -> None:
         """The last failure was no attempt: its handler was not to be called at all."""
@@ -171,9 +176,35 @@ class Lanes:
     def recovered(self, lane: Lane) -> None:
         """The lane's first record was handled after it had failed."""
         lane.attempt = 0
-        if self.failing:  # it is 0 when the partition went while the record was tried once more
-            self.failing -= 1
+        if lane in self.failing:  # it is not when the partition went while the record was tried once more
+            self.failing.discard(lane)
             self.route.counters.failed -= 1
+
+    def attempts(self) -> list[tuple[int, Attempts]]:
+        """Records that have failed so far, by offset; from any thread."""
+        found = []
+        for lane in list(self.failing):
+            try:
+                chunk, todo = lane.pieces[0]
+                found.append((chunk.records[todo[0]].offset(), Attempts(lane.attempt, lane.since)))
+            except IndexError:
+                continue  # it was settled this moment
+        return found
+
+    def _fails(self, lane: Lane) -> None:
+        self.route.counters.failed += 1
+        self.failing.add(lane)
+
+    def _remember(self, lanes: list[Lane]) -> list[Lane]:
+        """Count on where the owner before this one left off: a failing record was the first of its lane."""
+        known = self.assignment.attempts
+        for lane in lanes:
+            chunk, todo = lane.pieces[0]
+            before = known.pop(chunk.records[todo[0]].offset(), None)
+            if before is not None:
+                lane.attempt, lane.since = before.times, before.since or time()
+                self._fails(lane)
+        return lanes
 
     def settle_row(self) -> None:
         """Before a commit: only a partition's one lane is settled by rows."""

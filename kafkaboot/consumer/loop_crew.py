@@ -200,6 +200,8 @@ class LoopCrew(Crew):
         lane.lanes.retrying()
         i = lane.at = todo[0]
         lane.row = None
+        if chunk.assignment.suspects and (died := self._died_of(lane)) is not None:
+            return self._failed(lane, died)
         try:
             result = await call(chunk.records[i], lane.attempt + 1)
             if self.route.forwarding is None or result is None:
@@ -226,6 +228,8 @@ class LoopCrew(Crew):
         run = BatchRun(lane, self.route)
         if not run.live:
             return False
+        if run.assignment.suspects and (died := self._died_of(lane)) is not None:
+            return self._failed(lane, died)
         assert self.route.batch_call is not None
         try:
             result = await self.route.batch_call(run.records, lane.attempt + 1)

@@ -12,12 +12,14 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from kafkaboot.client import Committed
-from kafkaboot.consumer import done_map
+from kafkaboot.consumer import commit_note, done_map
+from kafkaboot.consumer.commit_note import Mark, Note
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from kafkaboot.client import TP
+    from kafkaboot.consumer.commit_note import Attempts
     from kafkaboot.message import RawRecord
 
 
@@ -48,8 +50,11 @@ class Assignment:
             one when all are. `None` until something was delivered.
         committed: What the broker has acknowledged, offset and metadata.
         in_order: Whether records are settled in order, so that none is ever done beyond the position.
-        writes_map: Whether the map of records done beyond the position goes into the commit.
+        writes_map: Whether the map of records done beyond the position, and attempts, go into the commit.
         may_replay: Whether what is settled may be handled again, so that its records are kept.
+        attempts: Of records that failed before they were taken over, by offset; emptied as they come.
+        mark: What the commits say of this owner while it is at work; `None` once it leaves in order.
+        suspects: Records at which owners died, by offset: how many; they are not handled again.
         refused: Records whose outputs were not delivered, a number for each report; any thread appends to it.
     """
 
@@ -59,7 +64,7 @@ class Assignment:
         epoch: int,
         *,
         committed: Committed | None = None,
-        known_done: Sequence[range] = (),
+        note: Note | None = None,
         in_order: bool = True,
         may_replay: bool = False,
     ) -> None:
@@ -73,7 +78,11 @@ class Assignment:
         self.committed = committed
         self.chunks: deque[Chunk] = deque()
         self.refused: list[int] = []
-        self._known_done = deque(known_done)
+        note = note or Note([], {}, None)
+        self.attempts = dict(note.attempts)
+        self.mark: Mark | None = None
+        self.suspects: dict[int, int] = {}
+        self._known_done = deque(note.done)
         self._newest: RawRecord | None = None
 
     def take(self, records: list[RawRecord]) -> tuple[Chunk, Sequence[int]]:
@@ -123,8 +132,12 @@ class Assignment:
             self.chunks.popleft()
         return self.position
 
-    def to_commit(self) -> Committed | None:
-        """What a commit should say now, or `None` when the broker knows it already."""
+    def to_commit(self, attempts: Iterable[tuple[int, Attempts]] = ()) -> Committed | None:
+        """What a commit should say now, or `None` when the broker knows it already.
+
+        Args:
+            attempts: Records that have failed so far, by offset.
+        """
         position = self.advance()
         if position is None:
             return None
@@ -132,8 +145,10 @@ class Assignment:
             self._condense()
         # Behind a refused output everything is handled again, in order: the next owner must not skip any of it.
         mapped = self.writes_map and not self.in_order and not self.refused
-        metadata = "" if not mapped else done_map.encode(position, self._beyond())
-        answer = Committed(position, metadata)
+        beyond = self._beyond() if mapped else None
+        answer = Committed(
+            position, commit_note.write(position, beyond, attempts if self.writes_map else (), self.mark)
+        )
         return None if answer == self.committed else answer
 
     def crowded(self, limit: int) -> bool:

@@ -11,8 +11,9 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from kafkaboot.client import TP
-from kafkaboot.consumer import done_map
+from kafkaboot.consumer import commit_note
 from kafkaboot.consumer.backpressure import BackPressure
+from kafkaboot.consumer.careful import Beginnings
 from kafkaboot.consumer.holding import Holding
 from kafkaboot.consumer.offsets import Assignment
 from kafkaboot.errors import BrokerUnreachableError, ClientError
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from kafkaboot.client import Committed, ConsumerPort
     from kafkaboot.clock import Clock
     from kafkaboot.consumer.backpressure import Gate
+    from kafkaboot.consumer.commit_note import Note
     from kafkaboot.consumer.committer import Committer
     from kafkaboot.consumer.dispatch import Dispatch
     from kafkaboot.consumer.offsets import Chunk
@@ -37,6 +39,8 @@ log = logging.getLogger("kafkaboot.consumer")
 
 POLL = 0.1
 """Seconds that a poll waits for a first record."""
+SHORTLY = 0.002
+"""The same while a partition is handed out carefully, row by row."""
 ASK = 10.0
 """Seconds that a new partition's committed offset is waited for."""
 CATCH_UP = 2.0
@@ -47,8 +51,6 @@ ENDS = 1.0
 """Seconds between two looks at where the partitions end."""
 AGAIN = 0.2
 """Seconds that a broker which was gone gets to answer, once between two such looks."""
-REPLAY_MIN, REPLAY_MAX = 0.2, 30.0
-"""Seconds before undelivered outputs are made again."""
 
 
 class Poller:
@@ -91,6 +93,7 @@ class Poller:
         self._pressure = BackPressure(settings, clock, self.gate)
         self._undelivered: deque[tuple[Assignment, object]] = deque()
         self._epoch = 0
+        self._beginnings = Beginnings(committer, clock)
         self._next_ends = 0.0
         self._patient_until = clock.monotonic() + PATIENT
         self._one_topic = len(dispatch.subscription()) == 1 and not any(r.pattern for r in dispatch.routes)
@@ -107,10 +110,12 @@ class Poller:
     def turn(self) -> None:
         """One round."""
         self._pressure.hold(self.holdings.values())
-        self._poll(POLL)
+        self._poll(SHORTLY if self._beginnings.careful else POLL)
         self._committer.due(self.consumer, self.holdings)
         if self._undelivered:
             self._note_undelivered()
+        if self._beginnings.careful:
+            self._go_carefully()
         self._tend()
 
     def stop(self, drain_until: float) -> None:
@@ -160,6 +165,8 @@ class Poller:
             for topic, of_topic in groupby(records, kind.topic):
                 for partition, run in groupby(of_topic, kind.partition):
                     self._take_run(TP(topic, partition), list(run), work)
+        if self._beginnings.unmarked:
+            self._beginnings.mark(self.consumer, self.holdings)
         if work:
             self._hand_out(work)
 
@@ -172,7 +179,14 @@ class Poller:
         chunk, todo = holding.assignment.take(records)
         if not todo:
             return
-        claimed = 0
+        if holding.careful is not None:
+            holding.careful.put(chunk, todo)
+        else:
+            self._allot(holding, chunk, todo, work)
+
+    def _allot(self, holding: Holding, chunk: Chunk, todo: Sequence[int], work: Work) -> None:
+        """Each record to the handler that takes it; what none takes is settled."""
+        claimed, tp = 0, holding.assignment.tp
         for route, mine in self._dispatch.split(tp.topic, chunk.records, todo):
             claimed += len(mine)
             holding.lanes_of(route).handed += len(mine)
@@ -182,6 +196,13 @@ class Poller:
             for i in todo:
                 if i not in claims:
                     chunk.done[i] = 1
+
+    def _go_carefully(self) -> None:
+        work: Work = []
+        for holding, chunk, todo in self._beginnings.next_rows(self.consumer, self.holdings):
+            self._allot(holding, chunk, todo, work)
+        if work:
+            self._hand_out(work)
 
     # --- undelivered outputs
 
@@ -193,12 +214,7 @@ class Poller:
                 continue
             assignment.live = False
             self.consumer.pause([assignment.tp])
-            position = assignment.advance()
-            if position != holding.replay_from:
-                holding.replay_from, holding.replays = position, 0
-            delay = min(REPLAY_MAX, REPLAY_MIN * 2 ** min(holding.replays, 16))
-            holding.replays += 1
-            holding.replay_at = self._clock.monotonic() + delay
+            delay = holding.replay_later(self._clock.monotonic())
             log.error(
                 "group %s: %s[%d]: what a handler returned was not delivered: %s; "
                 "nothing is lost: its record and those after it are handled again in %.1f s",
@@ -212,20 +228,16 @@ class Poller:
     def _replay(self, tp: TP, holding: Holding) -> None:
         """Handle again everything from the first unsettled record on, under a new epoch."""
         old = holding.assignment
-        fresh = self._assignment(tp, old.committed, ())
+        fresh = self._assignment(tp, old.committed, None)
         holding.forget()
         work: Work = []
-        renewed = Holding(fresh)
-        renewed.replays, renewed.replay_from = holding.replays, holding.replay_from
-        self.holdings[tp] = renewed
+        self.holdings[tp] = holding.renewed(fresh)
         for records in old.remaining():
             self._take_run(tp, records, work)
         fresh.position = old.position
         if work:
             self._hand_out(work)
         self.consumer.resume([tp])
-
-    # --- housekeeping
 
     def _tend(self) -> None:
         pause, resume = self._pressure.judge(self.holdings)
@@ -275,7 +287,9 @@ class Poller:
         starts = {}
         for tp in partitions:
             committed = known.get(tp)
-            self.holdings[tp] = Holding(self._assignment(tp, committed, done_map.decode(committed)))
+            note = commit_note.read(committed)
+            holding = self.holdings[tp] = Holding(self._assignment(tp, committed, note))
+            self._beginnings.begin(tp, holding, note.mark, self._dispatch.deaths(tp.topic))
             if committed is not None and committed.offset is not None:
                 starts[tp] = committed.offset
         self._announce("assigned", partitions)
@@ -301,7 +315,7 @@ class Poller:
         """Let the lanes finish the record they are at, commit, forget; answers whether they did by `until`."""
         leaving = {tp: self.holdings[tp] for tp in partitions if tp in self.holdings}
         for holding in leaving.values():
-            holding.assignment.live = False
+            holding.assignment.live, holding.assignment.mark = False, None
         quiet = self._wait_quiet(list(leaving.values()), until, poll=False)
         self._committer.now(self.consumer, leaving)
         for tp, holding in leaving.items():
@@ -331,14 +345,14 @@ class Poller:
                     return {}
                 self.gate.wait(0.1)
 
-    def _assignment(self, tp: TP, committed: Committed | None, known_done: Sequence[range]) -> Assignment:
+    def _assignment(self, tp: TP, committed: Committed | None, note: Note | None) -> Assignment:
         self._epoch += 1
         routes = self._dispatch.routes_of(tp.topic)
         return Assignment(
             tp,
             self._epoch,
             committed=committed,
-            known_done=known_done,
+            note=note,
             in_order=len(routes) == 1 and routes[0].ordering == "partition",
             may_replay=any(route.forwarding is not None for route in routes),
         )
@@ -359,7 +373,7 @@ class Poller:
         """Finish what is at work, commit, leave the group. The client is polled on, so that it stays a member."""
         held = list(self.holdings.values())
         for holding in held:
-            holding.assignment.live = False
+            holding.assignment.live, holding.assignment.mark = False, None
         quiet = False
         try:
             if self.holdings:

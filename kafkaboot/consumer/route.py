@@ -162,6 +162,7 @@ class Route:
         batch: The largest batch, in records.
         is_async: Whether the calls answer coroutines.
         stuck_after: Seconds in one call after which a handler is reported as stuck.
+        deaths: After so many deaths of the process at one record, it is not handled again.
     """
 
     id: str
@@ -179,5 +180,6 @@ class Route:
     batch: int = 500
     forwarding: Forwarding | None = None
     stuck_after: float | None = None
+    deaths: int = 3
     where: str = ""
     counters: Counters = field(default_factory=Counters)

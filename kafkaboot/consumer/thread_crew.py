@@ -170,6 +170,8 @@ class ThreadCrew(Crew):
             return False
         i = lane.at = todo[0]
         lane.row = None
+        if chunk.assignment.suspects and (died := self._died_of(lane)) is not None:
+            return self._failed(lane, died)
         call = self.route.call
         assert call is not None
         with self._lock:
@@ -201,6 +203,8 @@ class ThreadCrew(Crew):
             run = BatchRun(lane, self.route)
         if not run.live:
             return False
+        if run.assignment.suspects and (died := self._died_of(lane)) is not None:
+            return self._failed(lane, died)
         assert self.route.batch_call is not None
         try:
             result = self.route.batch_call(run.records, lane.attempt + 1)

@@ -7,7 +7,7 @@ from time import time
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from kafkaboot.consumer import Again, Halt, Settled
-from kafkaboot.errors import DeadLetter, Retry, Skip
+from kafkaboot.errors import DeadLetter, ProcessDiedError, Retry, Skip
 from kafkaboot.failure.meaning import open_circuit
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Recovery:
         opened = open_circuit(error)
         if opened is not None:
             return Again(max(opened.after, HALF_OPEN), counts=False)
-        if self.meanings.fatal(error):
+        if isinstance(error, ProcessDiedError) or self.meanings.fatal(error):
             return self._give_up(failed)
         if self.circuit_closed is not None and not self.circuit_closed():
             return Again(HALF_OPEN, counts=False)

@@ -166,7 +166,9 @@ class Run:
         last = max(e.wall for e in history.read(self.chaos.histories) if e.event == history.ENDED) // 1_000_000
 
         def committed():
-            return [c for c in self.said_by_the_broker()[0] if c.wall_ms > last and (c.metadata or not metadata)]
+            return [
+                c for c in self.said_by_the_broker()[0] if c.wall_ms > last and ("kb1:" in c.metadata or not metadata)
+            ]
 
         eventually(committed, deadline, "a commit after the last record was handled")
 

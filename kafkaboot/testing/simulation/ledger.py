@@ -273,10 +273,11 @@ def _in(done: list[range], offset: int) -> bool:
 
 def _map(committed: Committed) -> list[range]:
     """What the metadata of an undamaged commit says: varints of alternating runs, not done and done."""
-    if not committed.metadata:
+    part = next((part for part in committed.metadata.split() if part.startswith("kb1:")), None)
+    if part is None:
         return []
     runs, number, shift = [], 0, 0
-    for byte in b64decode(committed.metadata.partition(":")[2])[4:]:
+    for byte in b64decode(part.partition(":")[2])[4:]:
         number |= (byte & 0x7F) << shift
         shift += 7
         if byte < 0x80:

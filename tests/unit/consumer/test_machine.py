@@ -193,7 +193,7 @@ class Forwarding(Machine):
 # --- the mutants: each breaks one rule, and the same machine must go red
 
 
-def furthest_settled(assignment):
+def furthest_settled(assignment, _attempts=()):
     """ENGINE 5 broken: the position is behind the last settled record, whatever stands before it."""
     position = assignment.advance()
     for chunk in assignment.chunks:
@@ -220,17 +220,17 @@ def tracker_by_partition():
     """ENGINE 7 broken: what was taken under an earlier assignment of the partition counts for the next one."""
     made = Poller._assignment
 
-    def kept(poller, tp, committed, known_done):
+    def kept(poller, tp, committed, note):
         trackers = poller.__dict__.setdefault("trackers", {})
         if tp not in trackers:
-            trackers[tp] = made(poller, tp, committed, known_done)
+            trackers[tp] = made(poller, tp, committed, note)
         trackers[tp].live = True
         return trackers[tp]
 
     return kept
 
 
-def map_in_spite_of_refusals(assignment):
+def map_in_spite_of_refusals(assignment, _attempts=()):
     """What was done behind a refused output is called done."""
     position = assignment.advance()
     if position is None:
@@ -248,7 +248,7 @@ MUTANTS = {
     "5: the furthest settled record is committed": (Machine, Assignment, "to_commit", furthest_settled),
     "6: contiguity is offset arithmetic": (InOrder, Assignment, "advance", next_is_last_plus_one),
     "7: an old assignment's completions count": (Machine, Poller, "_assignment", tracker_by_partition()),
-    "9: a stop does not commit": (Machine, Committer, "now", lambda *_: None),
+    "9: a stop does not commit": (Machine, Committer, "now", lambda *_, **__: None),
     "10: a revoked partition is not waited for": (Machine, Poller, "_wait_quiet", lambda *_, **__: True),
     "an output that is not delivered settles its record": (Forwarding, Crew, "_acked", settled_when_handed_over),
 }

@@ -5,7 +5,7 @@ import pytest
 
 from kafkaboot.client import TP, Committed
 from kafkaboot.clock import SystemClock
-from kafkaboot.consumer import done_map
+from kafkaboot.consumer import commit_note
 from kafkaboot.consumer.backpressure import PATIENCE
 from kafkaboot.errors import ClientError
 from kafkaboot.testing import eventually
@@ -49,7 +49,7 @@ def test_two_handlers_of_one_topic_hold_up_the_commit_for_each_other(desk, consu
     at.clock.advance(1)
     at.turn()
     assert at.committed() == {TP0: 0}
-    assert done_map.decode(consumer.commits[-1][TP0]) == [range(1, 2), range(3, 4)]
+    assert commit_note.read(consumer.commits[-1][TP0]).done == [range(1, 2), range(3, 4)]
 
 
 def test_records_of_a_partition_that_is_not_held_are_left_alone(desk, consumer, raw):
@@ -166,9 +166,9 @@ def test_one_record_that_never_succeeds_does_not_make_a_partition_keep_everythin
     assert sum(len(chunk.records) for chunk in assignment.chunks) < 10_000
     answer = consumer.commits[-1][TP0]
     assert answer.offset == 0
-    assert done_map.decode(answer)[0].start == 1
-    assert done_map.decode(answer)[-1].stop > 37_000
-    assert len(done_map.decode(answer)) == 1
+    assert commit_note.read(answer).done[0].start == 1
+    assert commit_note.read(answer).done[-1].stop > 37_000
+    assert len(commit_note.read(answer).done) == 1
 
 
 # --- the end
