@@ -32,6 +32,11 @@ def parking(letters: str) -> str:
     return PARKING.format(topic=letters)
 
 
+def is_parking(name: str) -> bool:
+    """Whether letters are parked in a topic of that name."""
+    return name.endswith(PARKING.format(topic=""))
+
+
 def index(letters: str) -> str:
     """The index of that topic of letters."""
     return INDEX.format(topic=letters)
