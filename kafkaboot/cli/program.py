@@ -28,6 +28,9 @@ SECTIONS = {
         "tail": Entry("kafkaboot.cli.tail:tail", "show records of a topic as they come"),
         "lag": Entry("kafkaboot.cli.lag:lag", "how far behind each group is"),
     },
+    "When handlers failed": {
+        "dlq": Entry("kafkaboot.cli.dlq:dlq", "dead letters: list, show, edit, replay, purge"),
+    },
 }
 
 

@@ -11,6 +11,8 @@ from kafkaboot.errors import KafkabootError
 from kafkaboot.failure.replay import catalogue, index
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kafkaboot.client import ClientFactory
     from kafkaboot.failure.replay.catalogue import Catalogue
 
@@ -22,8 +24,8 @@ FAILED = 30.0
 """Seconds after which indexing is tried again when it failed."""
 
 
-def refresh(clients: ClientFactory, topic: str) -> Catalogue:
-    """Bring a topic's index up to date, and make it where it is missing.
+def refresh(clients: ClientFactory, topic: str, heard: Callable[[int, int], None] | None = None) -> Catalogue:
+    """Bring a topic's index up to date, and make it where it is missing; answers what was read and folded for it.
 
     Raises:
         MissingTopicError: There is no such topic of letters.
@@ -31,7 +33,7 @@ def refresh(clients: ClientFactory, topic: str) -> Catalogue:
     """
     admin, reader = clients.admin(), clients.reader()
     try:
-        found = catalogue.load(reader, admin, topic)
+        found = catalogue.load(reader, admin, topic, heard)
         if not found.indexed:
             index.create(admin, topic)
         if found.folded or not found.indexed:

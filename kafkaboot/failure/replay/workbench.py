@@ -11,6 +11,7 @@ from kafkaboot.errors import KafkabootError, PublishError
 from kafkaboot.failure.letter import read as read_letter
 from kafkaboot.failure.replay import catalogue as catalogues
 from kafkaboot.failure.replay import index, plan, purge
+from kafkaboot.failure.replay.indexer import refresh
 from kafkaboot.failure.replay.jobs import FINISHED, NAME, STOPPED, Action, Errand, Job, author, new_name
 from kafkaboot.failure.replay.marks import EDITED, Marking
 from kafkaboot.failure.replay.reading import chunks
@@ -86,6 +87,15 @@ class Workbench:
             ClientError: The cluster does not answer.
         """
         return catalogues.load(self._reader, self._admin, self.topic, self._heard)
+
+    def refresh(self) -> Catalogue:
+        """The same, and the index is brought up to date, or made.
+
+        Raises:
+            MissingTopicError: There is no such topic.
+            ClientError: The cluster does not answer, or refuses.
+        """
+        return refresh(self._clients, self.topic, self._heard)
 
     def letter(self, place: Place) -> Letter:
         """One letter.
