@@ -93,7 +93,8 @@ def which_letters(*, states: tuple[str, ...], whole: bool = True) -> Callable[[C
             meant = Selection(**said, record=place(record, topic) if record else None, states=wanted)
             narrowed = record is not None or any(value is not None for value in said.values())
             if whole:
-                rest["narrowed"] = bool(narrowed or named or rest.pop("all_"))
+                everything = rest.pop("all_")
+                rest["narrowed"] = bool(narrowed or named or everything)
             return function(*args, topic=topic, selection=meant, **rest)
 
         default = ", ".join(states) or "any"

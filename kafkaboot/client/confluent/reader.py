@@ -27,6 +27,8 @@ _LOOK = {
     # Behind the last record may stand a transaction's marker: only this tells that nothing more is to come.
     "enable.partition.eof": True,
 }
+KNOWN = 10.0
+"""Seconds in which a broker must tell of a topic."""
 _AWAY = frozenset({"_TRANSPORT", "_ALL_BROKERS_DOWN"})
 
 
@@ -40,6 +42,7 @@ class TopicReader:
     def __init__(self, config: Mapping[str, object]) -> None:
         self._consumer: Any = Consumer({**config, **_LOOK})
         self._topics: set[str] = set()
+        self._known: set[str] = set()
         self._positions: dict[TP, int] = {}
 
     @property
@@ -49,6 +52,13 @@ class TopicReader:
 
     def begin(self, offsets: Mapping[TP, int]) -> None:
         """See `ReaderPort`."""
+        for topic in {tp.topic for tp in offsets} - self._known:
+            # A client that has begun to read asks only once a second who leads a topic that is new to it.
+            try:
+                self._consumer.list_topics(topic, timeout=KNOWN)
+            except KafkaException as error:
+                raise client_error(error, where=f"topic {topic}") from error
+            self._known.add(topic)
         self._topics = set()
         self._positions = dict(offsets)
         self._consumer.assign([TopicPartition(*tp, offset) for tp, offset in offsets.items()])
