@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         UnencodableError,
         WiringError,
     )
+    from kafkaboot.failure.guard import circuit
     from kafkaboot.message import Context, Record
     from kafkaboot.producer import Delivery, Producer, Receipt
 
@@ -81,6 +82,7 @@ _ROOMS = {
         "UnencodableError",
         "WiringError",
     ),
+    "kafkaboot.failure.guard": ("circuit",),
     "kafkaboot.message": ("Context", "Record"),
     "kafkaboot.producer": ("Delivery", "Producer", "Receipt"),
 }
@@ -114,6 +116,7 @@ __all__ = [
     "UnencodableError",
     "WiringError",
     "__version__",
+    "circuit",
     "clients",
     "component",
     "event",

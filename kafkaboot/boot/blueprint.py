@@ -13,6 +13,7 @@ from kafkaboot.boot.autoconfiguration import decide, in_order
 from kafkaboot.boot.component import APPLICATION, Component, dependency
 from kafkaboot.boot.conditions import Surroundings
 from kafkaboot.boot.container import Container
+from kafkaboot.boot.exception_names import check_circuits
 from kafkaboot.boot.pipeline import PUBLISHER, Preparation, refuse_overlaps
 from kafkaboot.boot.report import Report
 from kafkaboot.boot.settings import ApplicationSettings, AutoconfigureSettings
@@ -172,6 +173,7 @@ def draw(
     apps, application = packages_of(launch, configuration)
     declarations = scan(*apps, root=launch.directory)
     _check_settings(configuration, declarations)
+    check_circuits(configuration, _bound(configuration, "kafkaboot.circuits", sections))
     replaced = {one.provides for one in launch.components}
     declared = [one for one in _declared(configuration, declarations) if one.provides not in replaced]
     components = [*declared, *launch.components, *_known(configuration, application, sections)]
@@ -258,6 +260,7 @@ def _handlers(
         configuration,
         _bound(configuration, "kafkaboot.handlers", sections),
         _bound(configuration, "kafkaboot.retry", sections),
+        _bound(configuration, "kafkaboot.circuits", sections),
         group or application.name or "",
         lambda wanted: bool(here.providing(wanted)),
     )

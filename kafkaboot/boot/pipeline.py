@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kafkaboot.boot.component import dependency
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
     from kafkaboot.config import Configuration
     from kafkaboot.consumer import Forwarding, HandlerSettings, RetrySettings, Route
     from kafkaboot.declare import HandlerSpec, PublisherSpec, Signature
+    from kafkaboot.failure import Circuits, CircuitSettings
 
-SELF, PUBLISHER = "self", "@publisher"
-"""The wishes of a handler that are no parameters: the component that it is a method of, and the producer."""
+SELF, PUBLISHER, CIRCUIT = "self", "@publisher", "circuit="
+"""A handler's wishes that are no parameters: the component that it is a method of, the producer, the circuits."""
 
 DEFAULT_BATCH = 500
 """Records of a batch whose handler names no size."""
@@ -45,6 +47,7 @@ class Handler:
         batch: The largest batch, or `None` for single records.
         retry: The back-off between its attempts.
         retry_name: How the back-off is called in the table of handlers.
+        circuit: How its circuit is called there.
     """
 
     spec: HandlerSpec
@@ -55,6 +58,7 @@ class Handler:
     batch: int | None
     retry: RetryPolicy
     retry_name: str
+    circuit: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,7 @@ class HandlerRow:
     retry: str
     publishes: tuple[str, ...]
     where: str
+    circuit: str | None = None
 
 
 def row(handler: Handler) -> HandlerRow:
@@ -89,6 +94,7 @@ def row(handler: Handler) -> HandlerRow:
         handler.retry_name,
         tuple(publisher.topic for publisher in spec.publishers),
         spec.where,
+        handler.circuit,
     )
 
 
@@ -100,6 +106,7 @@ class Preparation:
         configuration: Resolves placeholders and tells where an option was written.
         settings: `kafkaboot.handlers`.
         policies: `kafkaboot.retry`.
+        circuits: `kafkaboot.circuits`.
         group: The group of a handler that names none.
         injectable: Whether something provides a type.
         overrides: What the configuration decided over the code; grows.
@@ -108,6 +115,7 @@ class Preparation:
     configuration: Configuration
     settings: Mapping[str, HandlerSettings]
     policies: Mapping[str, RetrySettings]
+    circuits: Mapping[str, CircuitSettings]
     group: str
     injectable: Callable[[Any], bool]
     overrides: list[Override] = dataclasses.field(default_factory=list)
@@ -157,6 +165,10 @@ class Preparation:
             from kafkaboot.producer import Producer
 
             wishes.append(dependency(PUBLISHER, Producer))
+        if spec.circuit is not None:
+            from kafkaboot.failure import Circuits
+
+            wishes.append(dependency(CIRCUIT, Circuits))
         payload = signature.payload
         retry, retry_name = self._policy(spec)
         batch = None
@@ -177,6 +189,7 @@ class Preparation:
             batch,
             retry,
             retry_name,
+            spec.circuit and (spec.circuit if spec.circuit in self.circuits else f"{spec.circuit} (defaults)"),
         )
 
     def _overridden(self, spec: HandlerSpec) -> HandlerSpec:
@@ -269,7 +282,9 @@ def refuse_overlaps(handlers: Sequence[Handler]) -> None:
         Dispatch(group, claims)
 
 
-def route(handler: Handler, owner: Any, filled: Mapping[str, Any], producer: Any) -> Route:
+def route(
+    handler: Handler, owner: Any, filled: Mapping[str, Any], producer: Any, circuits: Circuits | None = None
+) -> Route:
     """The handler as the engine runs it.
 
     Args:
@@ -277,6 +292,7 @@ def route(handler: Handler, owner: Any, filled: Mapping[str, Any], producer: Any
         owner: The component that it is a method of, or `None`.
         filled: Its components, by parameter.
         producer: The `Producer`, where what it returns is published; else `None`.
+        circuits: The circuits, where it is called through one; else `None`.
     """
     from kafkaboot.consumer import Backoff, Counters, Route
     from kafkaboot.consumer.invoke import Calls
@@ -294,6 +310,7 @@ def route(handler: Handler, owner: Any, filled: Mapping[str, Any], producer: Any
         is_async=is_async,
         timeout=spec.timeout,
         accepts=spec.filter,
+        guard=None if spec.circuit is None or circuits is None else _guard(circuits, spec.circuit, is_async),
     )
     retry = handler.retry
     return Route(
@@ -316,6 +333,12 @@ def route(handler: Handler, owner: Any, filled: Mapping[str, Any], producer: Any
         where=spec.where,
         counters=counters,
     )
+
+
+def _guard(circuits: Circuits, name: str, is_async: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    from kafkaboot.failure import Holder, around
+
+    return partial(around, holder=Holder(name, circuits.get(name)), is_async=is_async)
 
 
 def _forwarding(handler: Handler, producer: Any) -> Forwarding | None:

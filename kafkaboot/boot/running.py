@@ -11,11 +11,12 @@ from kafkaboot.boot.component import APPLICATION
 from kafkaboot.boot.desk import DeskBroker
 from kafkaboot.boot.groups import Groups
 from kafkaboot.boot.lifecycle import in_thread
-from kafkaboot.boot.pipeline import PUBLISHER, SELF, route
+from kafkaboot.boot.pipeline import CIRCUIT, PUBLISHER, SELF, route
 from kafkaboot.boot.wiring.topics import TopicCheck
 from kafkaboot.client import ClientFactory
 from kafkaboot.declare import hooks, publishing_methods, resolve
 from kafkaboot.errors import DeclarationError
+from kafkaboot.failure import Circuits
 from kafkaboot.health import HealthIndicator
 from kafkaboot.topics import TopicUse
 
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from kafkaboot.boot.lifecycle import Lifecycle
     from kafkaboot.consumer import ConsumerGroup, Route
 
-HAPPENINGS = ("on_failure", "on_rebalance", "on_commit")
-"""A component with one of these methods overhears the consumer (`kafkaboot.hooks`)."""
+HAPPENINGS = ("on_failure", "on_rebalance", "on_commit", "on_circuit")
+"""A component with one of these methods overhears the consumer, or the circuits (`kafkaboot.hooks`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,8 @@ async def start(
         await lifecycle.start(component, instance)
         if any(hasattr(type(instance), happening) for happening in HAPPENINGS):
             listeners.append(instance)
+        if isinstance(instance, Circuits):
+            instance.listeners = listeners
         if isinstance(instance, TopicCheck):
             created = await in_thread(partial(instance.run, topic_uses(blueprint)))
     groups = _one(container, Groups)
@@ -140,7 +143,8 @@ def wanted(blueprint: Blueprint) -> list[Component]:
     """What must be built: handlers' wishes, the application's own components, and what takes part in the life.
 
     What an auto-configuration merely offers is built when somebody wants it; an indicator of health is, if what it
-    indicates is there anyway. The look at topics comes first, behind what it needs.
+    indicates is there anyway. The circuits come first, so that components are built and started with them; then the
+    look at topics, behind what it needs.
     """
     container = blueprint.container
     roots: list[Any] = [handler.demand for handler in blueprint.handlers]
@@ -151,7 +155,7 @@ def wanted(blueprint: Blueprint) -> list[Component]:
     for indicator in container.providing(HealthIndicator):
         if there.issuperset(set(container.order([indicator])) - {indicator}):
             roots.append(indicator)
-    first = container.order(container.providing(TopicCheck))
+    first = container.order([*container.providing(Circuits), *container.providing(TopicCheck)])
     return [*first, *(one for one in container.order(roots) if one not in first)]
 
 
@@ -163,8 +167,8 @@ def _routes(blueprint: Blueprint) -> dict[str, list[Route]]:
     routes: dict[str, list[Route]] = {}
     for handler in blueprint.handlers:
         filled = blueprint.container.arguments(handler.demand)
-        producer, owner = filled.pop(PUBLISHER, None), filled.pop(SELF, None)
-        routes.setdefault(handler.group, []).append(route(handler, owner, filled, producer))
+        producer, owner, circuits = (filled.pop(wish, None) for wish in (PUBLISHER, SELF, CIRCUIT))
+        routes.setdefault(handler.group, []).append(route(handler, owner, filled, producer, circuits))
     return routes
 
 

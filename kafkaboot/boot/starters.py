@@ -21,6 +21,7 @@ HOUSE = {
     "kafka": "kafkaboot.boot.wiring.kafka:KAFKA",
     "producer": "kafkaboot.boot.wiring.producer:PRODUCER",
     "consumer": "kafkaboot.boot.wiring.consumer:CONSUMER",
+    "circuits": "kafkaboot.boot.wiring.circuits:CIRCUITS",
     "topics": "kafkaboot.boot.wiring.topics:TOPICS",
     "logging": "kafkaboot.boot.wiring.logs:LOGGING",
     "broker": "kafkaboot.dev.autoconfigure:BROKER",

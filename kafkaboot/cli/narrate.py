@@ -71,7 +71,8 @@ def cells(row: HandlerRow) -> tuple[str, ...]:
     if row.publishes:
         topics += f" -> {', '.join(row.publishes)}"
     ordering = row.ordering if row.batch is None else f"{row.ordering}, batch {row.batch}"
-    return row.id, topics, row.group, ordering, row.retry, row.where
+    retry = row.retry if row.circuit is None else f"{row.retry}, circuit {row.circuit}"
+    return row.id, topics, row.group, ordering, retry, row.where
 
 
 def starting(kind: str) -> None:

@@ -40,6 +40,7 @@ class Calls:
         timeout: Seconds that one call of an `async def` may take; then it is cancelled and has failed.
         accepts: The handler's filter: what it refuses is settled without a call.
         counters: Where filtered records are counted.
+        guard: Wraps what is called for records that were accepted, its timeout included: its circuit.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Calls:
         is_async: bool,
         timeout: float | None = None,
         accepts: Callable[[Record], bool] | None = None,
+        guard: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None,
     ) -> None:
         self._signature = signature
         self._filled = dict(filled)
@@ -61,6 +63,7 @@ class Calls:
         self._name = name
         self._timeout = timeout
         self._accepts = accepts
+        self._guard = guard
         self._counters = counters
         self._is_async = is_async
         self._lock = threading.Lock()
@@ -79,6 +82,8 @@ class Calls:
             call = _by_getters(self._function, [(p.name, self._getter(p)) for p in self._open])
         if self._is_async and self._timeout is not None:
             call = self._timed(call)
+        if self._guard is not None:
+            call = self._guard(call)
         if self._accepts is not None:
             call = self._filtered(call, self._accepts)
         return call
@@ -88,7 +93,8 @@ class Calls:
         payload = self._payload_alone()
         if payload is None or self._accepts is not None or (self._is_async and self._timeout is not None):
             return None
-        return Plain(self._function, decoder(payload.annotation), payload.annotation)
+        function = self._function if self._guard is None else self._guard(self._function)
+        return Plain(function, decoder(payload.annotation), payload.annotation)
 
     def _payload_alone(self) -> Parameter | None:
         payload = self._signature.payload
@@ -109,6 +115,8 @@ class Calls:
 
         if self._is_async and self._timeout is not None:
             call = self._timed(call)
+        if self._guard is not None:
+            call = self._guard(call)
         if self._accepts is not None:
             call = self._filtered_batch(call, self._accepts)
         return call

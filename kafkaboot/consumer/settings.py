@@ -111,5 +111,6 @@ class HandlerSettings(BaseModel):
     concurrency: Positive | None = None
     timeout: Duration | None = Field(None, gt=0)
     retry: str | Literal[False] | None = None
+    circuit: str | None = Field(None, pattern=r"^\w[\w-]*$", description="A name under `kafkaboot.circuits`.")
     start: Literal["earliest", "latest"] | None = None
     enabled: bool = Field(True, description="`false` leaves the handler out.")

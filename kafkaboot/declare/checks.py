@@ -89,6 +89,16 @@ def handler_id(value: object, where: str) -> None:
         )
 
 
+def circuit(decorator: str, value: object, where: str) -> None:
+    """Refuse a circuit's name that could not stand in YAML, in `--set` and in a metric's label alike."""
+    if not isinstance(value, str) or not _ID.fullmatch(value):
+        raise DeclarationError(
+            f"@{decorator}: {value!r} cannot be a circuit's name",
+            where=where,
+            todo="use letters, digits, '_' and '-': it is a key under kafkaboot.circuits",
+        )
+
+
 def whole(decorator: str, option: str, value: object, where: str, *, least: int) -> None:
     """Refuse what is not a whole number of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:

@@ -32,6 +32,7 @@ def event_handler(
     timeout: float | str | None = None,
     retry: str | RetryPolicy | Literal[False] | None = None,
     on_exhausted: Exhausted | None = None,
+    circuit: str | None = None,
     filter: Callable[[Record], bool] | None = None,  # noqa: A002
     start: Start | None = None,
 ) -> Callable[[F], F]:
@@ -54,6 +55,8 @@ def event_handler(
         retry: A policy's name, a `RetryPolicy`, or `False` for a single attempt. Default: the policy `default`.
         on_exhausted: What becomes of a record after its last attempt: `"dead-letter"` (default), `"skip"` (it is
             settled and counted) or `"stop"` (the application ends, the record is kept).
+        circuit: The name of the circuit through which the handler is called: while it is open, records wait in their
+            lanes, and none is given up. Default: none.
         filter: A predicate on the record; what it refuses is settled and counted as filtered.
         start: Where a group without offsets begins, `"earliest"` (default) or `"latest"`.
 
@@ -77,6 +80,7 @@ def event_handler(
         "timeout": timeout,
         "retry": retry,
         "on_exhausted": on_exhausted,
+        "circuit": circuit,
         "filter": filter,
         "start": start,
     }
@@ -133,6 +137,8 @@ def _checked(given: dict[str, Any], where: str) -> dict[str, Any]:
     if "on_exhausted" in given:
         choices = ("dead-letter", "skip", "stop")
         checks.one_of("event_handler", "on_exhausted", given["on_exhausted"], choices, where)
+    if "circuit" in given:
+        checks.circuit("event_handler", given["circuit"], where)
     if "concurrency" in given:
         checks.whole("event_handler", "concurrency", given["concurrency"], where, least=1)
     if "batch" in given and not isinstance(given["batch"], bool):

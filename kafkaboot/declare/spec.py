@@ -150,6 +150,7 @@ class HandlerSpec:
         timeout: Seconds that one call may take.
         retry: A policy's name, a policy, or `False`.
         on_exhausted: What becomes of a record after its last attempt.
+        circuit: The name of the circuit through which it is called.
         filter: A predicate on the record; what it refuses is settled and counted.
         start: Where a new group begins.
         where: File and line of `@event_handler`.
@@ -170,6 +171,7 @@ class HandlerSpec:
     timeout: float | None = None
     retry: str | RetryPolicy | Literal[False] = "default"
     on_exhausted: Exhausted = "dead-letter"
+    circuit: str | None = None
     filter: Callable[[Record], bool] | None = None
     start: Start = "earliest"
     where: str = ""

@@ -5,6 +5,7 @@ Nothing of kafkaboot is loaded before a test asks for one of its fixtures.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,12 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(_fixtures(pytest_asyncio.fixture, "asyncio"), "kafkaboot-asyncio")
     if config.pluginmanager.hasplugin("anyio"):
         config.pluginmanager.register(_fixtures(pytest.fixture, "anyio"), "kafkaboot-anyio")
+
+
+def pytest_runtest_setup() -> None:
+    """No test finds a circuit open because calls failed in another one."""
+    if circuits := sys.modules.get("kafkaboot.failure.circuits"):
+        circuits.forget()
 
 
 def _fixtures(fixture: Any, library: str) -> ModuleType:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 from kafkaboot.boot import Application, Component
 from kafkaboot.boot.component import APPLICATION
 from kafkaboot.boot.container import Container
-from kafkaboot.boot.pipeline import PUBLISHER, SELF, route
+from kafkaboot.boot.pipeline import CIRCUIT, PUBLISHER, SELF, route
 from kafkaboot.boot.running import HAPPENINGS, publish_from, topic_uses, wanted
 from kafkaboot.client import ClientFactory
+from kafkaboot.clock import Clock
 from kafkaboot.consumer import Backoff, ConsumerSettings
 from kafkaboot.declare import hooks, type_name
+from kafkaboot.failure import Circuits, forget
 from kafkaboot.testing.quiet import LogLeftAlone
 from kafkaboot.testing.simulation.module_state import ModuleState
 
@@ -65,7 +67,7 @@ class SimulatedApplication:
     ) -> None:
         self._doubles = doubles
         self._given: Mapping[Any, object] = {}
-        outside = [self._outside(kind) for kind in (ClientFactory, *doubles)]
+        outside = [self._outside(kind) for kind in (ClientFactory, Clock, *doubles)]
         application = Application(app, overrides=overrides, directory=directory, components=outside)
         with LogLeftAlone():
             application.wire()
@@ -88,7 +90,7 @@ class SimulatedApplication:
         """A process's handlers and components, all new."""
         container = self._container
         container.reset()
-        self._given = {ClientFactory: clients, **world}
+        self._given = {ClientFactory: clients, Clock: clients.kafka.clock, **world}
         listeners, starts, stops = list[object](), list[Any](), list[Any]()
         for component in self._wanted:
             instance = container.instance(component)
@@ -99,11 +101,13 @@ class SimulatedApplication:
             stops += [getattr(instance, name) for name in end]
             if any(hasattr(type(instance), happening) for happening in HAPPENINGS):
                 listeners.append(instance)
+        circuits = container.providing(Circuits)
+        forget(container.instance(circuits[0]) if circuits else None)  # a new process remembers nothing
         routes: dict[str, list[Route]] = {}
         for handler in self._blueprint.handlers:
             filled = container.arguments(handler.demand)
             producer, owner = filled.pop(PUBLISHER, None), filled.pop(SELF, None)
-            made = route(handler, owner, filled, producer)
+            made = route(handler, owner, filled, producer, filled.pop(CIRCUIT, None))
             retry = handler.retry
             made.failing = Backoff(retry.initial, retry.max, retry.multiplier, jitter=False)
             routes.setdefault(handler.group, []).append(made)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from kafkaboot.client.memory import MemoryClients, MemoryKafka
 from kafkaboot.clock import ManualClock
 from kafkaboot.consumer import invoke, loop_crew
+from kafkaboot.failure import forget
 from kafkaboot.producer import Producer
 from kafkaboot.testing.simulation.attempts import Breach
 from kafkaboot.testing.simulation.blueprint import SimulatedApplication
@@ -147,6 +148,7 @@ def simulate(
             return watch.run(lambda: search.search(schedules) if chosen is None else search.told(chosen), memory.names)
         finally:
             running.observer = None
+            forget()
             memory.put_back()
             random.setstate(drawn)
 

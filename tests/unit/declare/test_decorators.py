@@ -348,8 +348,8 @@ def test_wrong_use_is_refused_at_once_with_file_and_line(wrong: Any, text: str) 
 
 
 def test_an_unknown_option_is_refused() -> None:
-    with pytest.raises(TypeError, match="circuit"):
-        event_handler("orders", circuit="psp")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="lanes"):
+        event_handler("orders", lanes=4)  # type: ignore[call-arg]
 
 
 def test_a_static_method_made_above_the_decorator_is_refused_when_the_class_is_read() -> None:

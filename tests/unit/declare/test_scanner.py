@@ -205,7 +205,7 @@ def test_events_are_known_by_name_and_by_class(world: World) -> None:
         ("def f(:", "SyntaxError: ", 3),
         ("\n\nx = 1 / 0", "ZeroDivisionError: division by zero", 5),
         ("raise SystemExit(3)", "SystemExit: 3", 3),
-        ('event_handler("orders", circuit="psp")', "TypeError: event_handler() got an unexpected keyword argument", 3),
+        ('event_handler("orders", lanes=4)', "TypeError: event_handler() got an unexpected keyword argument", 3),
         ("import json\njson.loads('{')", "JSONDecodeError: Expecting property name", 4),
     ],
 )

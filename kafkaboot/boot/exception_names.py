@@ -1,0 +1,60 @@
+"""Exceptions that the configuration names: each must exist once the application's packages are imported."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from kafkaboot.config import InvalidConfigurationError, Problem, nearest
+from kafkaboot.failure import exception_named
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from kafkaboot.config import Configuration
+    from kafkaboot.failure import CircuitSettings
+
+
+def check_circuits(configuration: Configuration, circuits: Mapping[str, CircuitSettings]) -> None:
+    """Look for the exceptions that circuits name.
+
+    Raises:
+        InvalidConfigurationError: All that do not exist.
+    """
+    problems = []
+    for name, settings in circuits.items():
+        for option in ("failures", "ignore"):
+            problems += unknown(configuration, f"kafkaboot.circuits.{name}.{option}", getattr(settings, option))
+    if problems:
+        raise InvalidConfigurationError(problems)
+
+
+def unknown(configuration: Configuration, key: str, names: Sequence[str]) -> list[Problem]:
+    """A problem for each name of the list under `key` that is no exception's."""
+    problems = []
+    for at, name in enumerate(names):
+        try:
+            exception_named(name)
+        except LookupError as error:
+            origin = next(
+                (
+                    configuration.explain(place)[0].origin
+                    for place in (f"{key}.{at}", key)
+                    if configuration.mentions(place)
+                ),
+                None,
+            )
+            near = _near(name)
+            todo = f"did you mean `{near}`?" if near else "write the class's dotted name, for example shop.errors.Busy"
+            problems.append(Problem(key, origin, f"`{key}` names the exception {name!r}: {error.args[0]}", todo))
+    return problems
+
+
+def _near(name: str) -> str | None:
+    room, _, wrong = name.rpartition(".")
+    module = sys.modules.get(room or "builtins")
+    there = [
+        one for one, value in vars(module).items() if isinstance(value, type) and issubclass(value, BaseException)
+    ] if module is not None else []  # fmt: skip
+    found = nearest(wrong, there)
+    return f"{room}.{found}" if found and room else found
