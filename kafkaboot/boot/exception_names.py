@@ -32,18 +32,11 @@ def check_circuits(configuration: Configuration, circuits: Mapping[str, CircuitS
 def unknown(configuration: Configuration, key: str, names: Sequence[str]) -> list[Problem]:
     """A problem for each name of the list under `key` that is no exception's."""
     problems = []
-    for at, name in enumerate(names):
+    for name in names:
         try:
             exception_named(name)
         except LookupError as error:
-            origin = next(
-                (
-                    configuration.explain(place)[0].origin
-                    for place in (f"{key}.{at}", key)
-                    if configuration.mentions(place)
-                ),
-                None,
-            )
+            origin = configuration.explain(key)[0].origin
             near = _near(name)
             todo = f"did you mean `{near}`?" if near else "write the class's dotted name, for example shop.errors.Busy"
             problems.append(Problem(key, origin, f"`{key}` names the exception {name!r}: {error.args[0]}", todo))
@@ -52,9 +45,7 @@ def unknown(configuration: Configuration, key: str, names: Sequence[str]) -> lis
 
 def _near(name: str) -> str | None:
     room, _, wrong = name.rpartition(".")
-    module = sys.modules.get(room or "builtins")
-    there = [
-        one for one, value in vars(module).items() if isinstance(value, type) and issubclass(value, BaseException)
-    ] if module is not None else []  # fmt: skip
-    found = nearest(wrong, there)
+    there = getattr(sys.modules.get(room or "builtins"), "__dict__", {})
+    exceptions = [one for one, it in there.items() if isinstance(it, type) and issubclass(it, BaseException)]
+    found = nearest(wrong, exceptions)
     return f"{room}.{found}" if found and room else found
