@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from typing import TYPE_CHECKING
 
 from kafkaboot.errors import KafkabootError
@@ -55,55 +54,49 @@ class Indexer:
 
     Args:
         clients: Makes its clients; none is made before the first letter.
+        period: Seconds between two looks at a topic to which letters are written.
     """
 
-    def __init__(self, clients: ClientFactory) -> None:
-        self._clients = clients
+    def __init__(self, clients: ClientFactory, period: float = PERIOD) -> None:
+        self._clients, self._period = clients, period
         self._waiting: set[str] = set()
         self._lock = threading.Lock()
         self._wake = threading.Event()
-        self._ending = False
-        self._thread: threading.Thread | None = None
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="kafkaboot-dead-letter-index", daemon=True)
+
+    def start(self) -> None:
+        """Wait for letters."""
+        self._thread.start()
 
     def on_dead_letter(self, handler: str, where: str, error: BaseException, letter: str) -> None:  # noqa: ARG002
         """See `OnDeadLetter`: only notes the topic."""
         with self._lock:
             self._waiting.add(letter.rpartition("[")[0])
-            if self._thread is None and not self._ending:
-                self._thread = threading.Thread(target=self._run, name="kafkaboot-dead-letter-index", daemon=True)
-                self._thread.start()
         self._wake.set()
 
     def stop(self) -> None:
         """Index what was written last, and end. Blocks."""
-        with self._lock:
-            self._ending, thread = True, self._thread
+        self._ending.set()
         self._wake.set()
-        if thread is not None:
-            thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def _run(self) -> None:
-        pause = PERIOD
         while True:
             self._wake.wait()
             self._wake.clear()
-            began = time.monotonic()
+            ending = self._ending.is_set()
             with self._lock:
                 topics, self._waiting = self._waiting, set()
-                ending = self._ending
             left = {topic for topic in topics if not self._indexed(topic)}
             if ending:
                 return
-            pause = FAILED if left else PERIOD
-            with self._lock:
-                self._waiting |= left
             if left:
+                with self._lock:
+                    self._waiting |= left
                 self._wake.set()
-            self._rest(began + pause)
-
-    def _rest(self, until: float) -> None:
-        while not self._ending and (left := until - time.monotonic()) > 0:
-            time.sleep(min(left, 0.1))
+            self._ending.wait(FAILED if left else self._period)
 
     def _indexed(self, topic: str) -> bool:
         try:
