@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         component,
         event,
         event_handler,
+        on_dead_letter,
         on_start,
         on_stop,
         publisher,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
         WiringError,
     )
     from kafkaboot.failure.guard import circuit
+    from kafkaboot.failure.letter import Letter
     from kafkaboot.message import Context, Record
     from kafkaboot.producer import Delivery, Producer, Receipt
 
@@ -60,6 +62,7 @@ _ROOMS = {
         "component",
         "event",
         "event_handler",
+        "on_dead_letter",
         "on_start",
         "on_stop",
         "publisher",
@@ -83,6 +86,7 @@ _ROOMS = {
         "WiringError",
     ),
     "kafkaboot.failure.guard": ("circuit",),
+    "kafkaboot.failure.letter": ("Letter",),
     "kafkaboot.message": ("Context", "Record"),
     "kafkaboot.producer": ("Delivery", "Producer", "Receipt"),
 }
@@ -102,6 +106,7 @@ __all__ = [
     "Header",
     "KafkabootError",
     "Key",
+    "Letter",
     "Named",
     "Payload",
     "Producer",
@@ -121,6 +126,7 @@ __all__ = [
     "component",
     "event",
     "event_handler",
+    "on_dead_letter",
     "on_start",
     "on_stop",
     "publisher",

@@ -14,6 +14,7 @@ from kafkaboot.boot.component import APPLICATION, Component, dependency
 from kafkaboot.boot.conditions import Surroundings
 from kafkaboot.boot.container import Container
 from kafkaboot.boot.exception_names import check_circuits
+from kafkaboot.boot.letters import letter_function
 from kafkaboot.boot.pipeline import PUBLISHER, Preparation, refuse_overlaps
 from kafkaboot.boot.report import Report
 from kafkaboot.boot.settings import ApplicationSettings, AutoconfigureSettings
@@ -229,7 +230,7 @@ def _declared(configuration: Configuration, declarations: Declarations) -> list[
         publishing = isinstance(owner, type) and publishing_methods(owner)
         beside = (dependency(PUBLISHER, _producer()),) if publishing else ()
         components.append(Component(owner, spec.factory, spec.where, spec.name, spec.primary, beside))
-    return components
+    return [*components, *map(letter_function, declarations.letter_listeners)]
 
 
 def _known(

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from kafkaboot.boot.component import APPLICATION
 from kafkaboot.boot.desk import DeskBroker
 from kafkaboot.boot.groups import Groups
+from kafkaboot.boot.letters import letter_uses
 from kafkaboot.boot.lifecycle import in_thread
 from kafkaboot.boot.pipeline import CIRCUIT, PUBLISHER, SELF, route
 from kafkaboot.boot.wiring.topics import TopicCheck
 from kafkaboot.client import ClientFactory
 from kafkaboot.declare import hooks, publishing_methods, resolve
 from kafkaboot.errors import DeclarationError
-from kafkaboot.failure import Circuits
+from kafkaboot.failure import Circuits, DeadLetters, DeadLetterSettings
 from kafkaboot.health import HealthIndicator
 from kafkaboot.topics import TopicUse
 
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
     from kafkaboot.boot.lifecycle import Lifecycle
     from kafkaboot.consumer import ConsumerGroup, Route
 
-HAPPENINGS = ("on_failure", "on_rebalance", "on_commit", "on_circuit")
-"""A component with one of these methods overhears the consumer, or the circuits (`kafkaboot.hooks`)."""
+LETTERS = "kafkaboot.dead-letter"
+HAPPENINGS = ("on_failure", "on_rebalance", "on_commit", "on_circuit", "on_dead_letter")
+"""A component with one of these methods overhears what happens (`kafkaboot.hooks`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,8 @@ async def start(
             listeners.append(instance)
         if isinstance(instance, Circuits):
             instance.listeners = listeners
+        if isinstance(instance, DeadLetters):
+            instance.announcements.listeners = listeners
         if isinstance(instance, TopicCheck):
             created = await in_thread(partial(instance.run, topic_uses(blueprint)))
     groups = _one(container, Groups)
@@ -87,6 +91,8 @@ def topic_uses(blueprint: Blueprint) -> list[TopicUse]:
             for method, publishers in publishing_methods(component.provides).items():
                 by = f"{component.provides.__name__}.{method} publishes to it"
                 uses += [TopicUse(blueprint.configuration.resolve(one.topic), by, one.where) for one in publishers]
+    if LETTERS in blueprint.sections:
+        uses += letter_uses(blueprint.handlers, blueprint.configuration.bind(LETTERS, DeadLetterSettings))
     return uses
 
 

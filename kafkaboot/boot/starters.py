@@ -22,6 +22,7 @@ HOUSE = {
     "producer": "kafkaboot.boot.wiring.producer:PRODUCER",
     "consumer": "kafkaboot.boot.wiring.consumer:CONSUMER",
     "circuits": "kafkaboot.boot.wiring.circuits:CIRCUITS",
+    "dead-letter": "kafkaboot.boot.wiring.dead_letter:DEAD_LETTERS",
     "topics": "kafkaboot.boot.wiring.topics:TOPICS",
     "logging": "kafkaboot.boot.wiring.logs:LOGGING",
     "broker": "kafkaboot.dev.autoconfigure:BROKER",

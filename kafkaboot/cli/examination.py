@@ -101,7 +101,8 @@ def _connection(blueprint: Blueprint, running: Running | None) -> Iterator[Findi
     if settings.broker != "external" and running is None:
         yield _desk(settings.broker)
         return
-    yield from _cluster(blueprint, clients, creates=settings.topics == "create" or running is not None)
+    creates = settings.topics == "create" or running is not None
+    yield from _cluster(blueprint, clients, creates=creates, own=creates or settings.topics == "auto")
 
 
 def _desk(kind: str) -> Finding:
@@ -116,7 +117,7 @@ def _desk(kind: str) -> Finding:
     return Finding("broker", "ok", f"{kind}: started with the application")
 
 
-def _cluster(blueprint: Blueprint, clients: Any, *, creates: bool) -> Iterator[Finding]:
+def _cluster(blueprint: Blueprint, clients: Any, *, creates: bool, own: bool) -> Iterator[Finding]:
     admin = clients.admin()
     try:
         try:
@@ -125,13 +126,14 @@ def _cluster(blueprint: Blueprint, clients: Any, *, creates: bool) -> Iterator[F
             yield _failed("connection", error)
             return
         yield Finding("connection", "ok", f"{clients.bootstrap_servers} answers, {len(topics)} topics")
-        yield from _topics(blueprint, topics, creates=creates)
+        yield from _topics(blueprint, topics, creates=creates, own=own)
         yield from _groups(blueprint, admin)
     finally:
         admin.close()
 
 
-def _topics(blueprint: Blueprint, topics: dict[str, TopicInfo], *, creates: bool) -> Iterator[Finding]:
+def _topics(blueprint: Blueprint, topics: dict[str, TopicInfo], *, creates: bool, own: bool) -> Iterator[Finding]:
+    """`creates` and `own`: whether missing topics of the application, and of the house's own, are made at start."""
     import re
 
     from kafkaboot.boot.running import topic_uses
@@ -147,12 +149,13 @@ def _topics(blueprint: Blueprint, topics: dict[str, TopicInfo], *, creates: bool
             verdict: Verdict = "ok" if matching else "warn"
             yield Finding(subject, verdict, f"{len(matching)} topics match the pattern of {use.where}")
         elif use.topic not in topics:
+            made = own if use.source else creates
             yield Finding(
                 subject,
-                "warn" if creates else "fail",
+                "warn" if made else "fail",
                 f"it does not exist ({use.by}, {use.where})",
                 "it is created at start"
-                if creates
+                if made
                 else "create it, correct the name, or set kafkaboot.kafka.topics: create",
             )
         elif topics[use.topic].error:

@@ -3,6 +3,7 @@
 from kafkaboot.declare.annotations import NOTHING, resolve
 from kafkaboot.declare.class_decorators import component, event, settings
 from kafkaboot.declare.decorators import event_handler, on_start, on_stop, publisher
+from kafkaboot.declare.happenings import on_dead_letter
 from kafkaboot.declare.lookup import (
     component_spec,
     event_spec,
@@ -21,6 +22,7 @@ from kafkaboot.declare.spec import (
     ComponentSpec,
     EventSpec,
     HandlerSpec,
+    LetterListenerSpec,
     Ordering,
     PublisherSpec,
     RetryPolicy,
@@ -39,6 +41,7 @@ __all__ = [
     "Header",
     "Key",
     "Kind",
+    "LetterListenerSpec",
     "Named",
     "Ordering",
     "Parameter",
@@ -58,6 +61,7 @@ __all__ = [
     "handler_methods",
     "handler_spec",
     "hooks",
+    "on_dead_letter",
     "on_start",
     "on_stop",
     "publisher",

@@ -11,8 +11,15 @@ import inspect
 from typing import Any
 
 from kafkaboot.declare.annotations import resolve
-from kafkaboot.declare.marks import COMPONENT, EVENT, HANDLER, HOOK, PUBLISHERS, SETTINGS, Mark
-from kafkaboot.declare.spec import ComponentSpec, EventSpec, HandlerSpec, PublisherSpec, SettingsSpec
+from kafkaboot.declare.marks import COMPONENT, EVENT, HANDLER, HOOK, LETTERS, PUBLISHERS, SETTINGS, Mark
+from kafkaboot.declare.spec import (
+    ComponentSpec,
+    EventSpec,
+    HandlerSpec,
+    LetterListenerSpec,
+    PublisherSpec,
+    SettingsSpec,
+)
 from kafkaboot.errors import DeclarationError
 from kafkaboot.message import type_name, without_marks, without_none
 
@@ -30,6 +37,12 @@ def publisher_specs(function: Any) -> tuple[PublisherSpec, ...]:
     """What the `@publisher`s on the function say, in reading order."""
     specs: tuple[PublisherSpec, ...] = _own(function, PUBLISHERS) or ()
     return specs
+
+
+def letter_listener_spec(function: Any) -> LetterListenerSpec | None:
+    """What `@on_dead_letter` on the function says."""
+    spec: LetterListenerSpec | None = _own(function, LETTERS)
+    return None if spec is None else dataclasses.replace(spec, function=function)
 
 
 def event_spec(payload: Any) -> EventSpec | None:
@@ -95,8 +108,15 @@ def _methods(owner: type) -> list[tuple[str, Any]]:
         attribute = inspect.getattr_static(owner, name)
         function = getattr(attribute, "__func__", attribute)
         marks = getattr(function, "__dict__", None)
-        if not marks or isinstance(function, type) or marks.keys().isdisjoint({HANDLER, PUBLISHERS, HOOK}):
+        if not marks or isinstance(function, type) or marks.keys().isdisjoint({HANDLER, PUBLISHERS, HOOK, LETTERS}):
             continue
+        if LETTERS in marks:
+            raise DeclarationError(
+                f"@on_dead_letter stands on the method {owner.__name__}.{name}, and on functions only it has an effect",
+                where=marks[LETTERS].where,
+                todo=f"write a function that takes the letter and {owner.__name__}, or the method "
+                "on_dead_letter(handler, where, error, letter) without a decorator",
+            )
         if isinstance(attribute, staticmethod | classmethod):
             raise DeclarationError(
                 f"{owner.__name__}.{name} is a {type(attribute).__name__}, and only ordinary methods can be decorated",

@@ -10,6 +10,7 @@ COMPONENT = "__kafkaboot_component__"
 EVENT = "__kafkaboot_event__"
 SETTINGS = "__kafkaboot_settings__"
 HOOK = "__kafkaboot_hook__"
+LETTERS = "__kafkaboot_letters__"
 
 
 @dataclass(frozen=True, slots=True)

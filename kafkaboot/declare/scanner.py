@@ -15,11 +15,12 @@ from kafkaboot.declare.lookup import (
     handler_methods,
     handler_spec,
     hooks,
+    letter_listener_spec,
     publisher_specs,
     publishing_methods,
     settings_spec,
 )
-from kafkaboot.declare.marks import COMPONENT, EVENT, HANDLER, HOOK, PUBLISHERS, SETTINGS
+from kafkaboot.declare.marks import COMPONENT, EVENT, HANDLER, HOOK, LETTERS, PUBLISHERS, SETTINGS
 from kafkaboot.declare.modules import load
 from kafkaboot.declare.place import code_place
 from kafkaboot.declare.registry import EventRegistry
@@ -28,7 +29,7 @@ from kafkaboot.errors import DeclarationError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from kafkaboot.declare.spec import ComponentSpec, EventSpec, HandlerSpec, SettingsSpec
+    from kafkaboot.declare.spec import ComponentSpec, EventSpec, HandlerSpec, LetterListenerSpec, SettingsSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Declarations:
         settings: Settings classes.
         events: Events, those of imported libraries too.
         modules: The names of the modules that were scanned.
+        letter_listeners: Functions that are told of dead letters.
     """
 
     handlers: tuple[HandlerSpec, ...] = ()
@@ -48,6 +50,7 @@ class Declarations:
     settings: tuple[SettingsSpec, ...] = ()
     events: tuple[EventSpec, ...] = ()
     modules: tuple[str, ...] = ()
+    letter_listeners: tuple[LetterListenerSpec, ...] = ()
 
 
 def scan(*apps: str | Path | ModuleType, root: Path | None = None) -> Declarations:
@@ -97,15 +100,21 @@ def collect(objects: Iterable[Any], *, modules: Iterable[str] = ()) -> Declarati
     _refuse_same_id(handlers)
     events = [spec for spec in map(event_spec, found) if spec]
     settings = [spec for spec in map(settings_spec, found) if spec]
+    letters = [spec for spec in map(letter_listener_spec, found) if spec]
     return Declarations(
-        tuple(handlers), tuple(components), tuple(settings), tuple(EventRegistry(events)), tuple(sorted(homes))
+        tuple(handlers),
+        tuple(components),
+        tuple(settings),
+        tuple(EventRegistry(events)),
+        tuple(sorted(homes)),
+        tuple(letters),
     )
 
 
 def _is_declared(value: Any) -> bool:
     if not isinstance(value, type) and not inspect.isfunction(value):
         return False
-    if not vars(value).keys().isdisjoint({HANDLER, PUBLISHERS, COMPONENT, EVENT, SETTINGS, HOOK}):
+    if not vars(value).keys().isdisjoint({HANDLER, PUBLISHERS, COMPONENT, EVENT, SETTINGS, HOOK, LETTERS}):
         return True
     return isinstance(value, type) and _speaks(value)
 
@@ -113,7 +122,7 @@ def _is_declared(value: Any) -> bool:
 def _speaks(owner: type) -> bool:
     """Whether one of the class's own attributes carries a decorator of ours."""
     return any(
-        not getattr(attribute, "__dict__", {}).keys().isdisjoint({HANDLER, PUBLISHERS, HOOK})
+        not getattr(attribute, "__dict__", {}).keys().isdisjoint({HANDLER, PUBLISHERS, HOOK, LETTERS})
         for attribute in vars(owner).values()
         if inspect.isfunction(attribute)
     )

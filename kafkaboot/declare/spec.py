@@ -212,3 +212,16 @@ class SettingsSpec:
     prefix: str
     model: type
     where: str
+
+
+@dataclass(frozen=True, slots=True)
+class LetterListenerSpec:
+    """A function that is told of dead letters.
+
+    Attributes:
+        function: What is called.
+        where: File and line of `@on_dead_letter`.
+    """
+
+    function: Callable[..., Any]
+    where: str

@@ -9,13 +9,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kafkaboot.failure.announcements import LetterFunction
     from kafkaboot.failure.circuit import Circuit
     from kafkaboot.failure.circuits import Circuits, forget
+    from kafkaboot.failure.dead_letter import DeadLetters
+    from kafkaboot.failure.dead_letter_settings import DeadLetterSettings
+    from kafkaboot.failure.fingerprints import fingerprint
     from kafkaboot.failure.guard import Holder, around
+    from kafkaboot.failure.letter import Letter, read
+    from kafkaboot.failure.letter_headers import headers_of
+    from kafkaboot.failure.letter_topics import LetterTopics
     from kafkaboot.failure.meaning import exception_named
     from kafkaboot.failure.settings import CircuitSettings
 
 _ROOMS = {
+    "DeadLetterSettings": "dead_letter_settings",
+    "DeadLetters": "dead_letter",
+    "Letter": "letter",
+    "LetterFunction": "announcements",
+    "LetterTopics": "letter_topics",
+    "fingerprint": "fingerprints",
+    "headers_of": "letter_headers",
+    "read": "letter",
     "Circuit": "circuit",
     "CircuitSettings": "settings",
     "Circuits": "circuits",
@@ -25,7 +40,23 @@ _ROOMS = {
     "forget": "circuits",
 }
 
-__all__ = ["Circuit", "CircuitSettings", "Circuits", "Holder", "around", "exception_named", "forget"]
+__all__ = [
+    "Circuit",
+    "CircuitSettings",
+    "Circuits",
+    "DeadLetterSettings",
+    "DeadLetters",
+    "Holder",
+    "Letter",
+    "LetterFunction",
+    "LetterTopics",
+    "around",
+    "exception_named",
+    "fingerprint",
+    "forget",
+    "headers_of",
+    "read",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,7 +9,7 @@ from collections import deque
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -56,13 +56,13 @@ class Announcements:
     """One letter after the other, on a thread of its own; coroutines run on the application's loop.
 
     Attributes:
-        listeners: Components with an `on_dead_letter` method.
+        listeners: Components; those with an `on_dead_letter` method (`OnDeadLetter`) are told.
         functions: The `@on_dead_letter` functions.
         left_out: Letters that nobody was told of, for want of room.
     """
 
     def __init__(self, limit: int = LIMIT) -> None:
-        self.listeners: Sequence[OnDeadLetter] = ()
+        self.listeners: Sequence[object] = ()
         self.functions: Sequence[LetterFunction] = ()
         self.loop: asyncio.AbstractEventLoop | None = None
         self.left_out = 0
@@ -77,7 +77,7 @@ class Announcements:
     @property
     def wanted(self) -> bool:
         """Whether anybody listens."""
-        return bool(self.listeners or self.functions)
+        return bool(self.functions or self._hearing())
 
     def tell(self, written: Written) -> None:
         """A letter is written; returns at once."""
@@ -124,7 +124,7 @@ class Announcements:
                     return
                 written = self._waiting.popleft()
                 self._busy = True
-            for listener in self.listeners:
+            for listener in self._hearing():
                 try:
                     listener.on_dead_letter(written.handler, written.where, written.error, written.letter.where)
                 except Exception:
@@ -132,6 +132,9 @@ class Announcements:
                                   type(listener).__qualname__, written.letter.where)  # fmt: skip
             for function in self.functions:
                 self._call(function, written.letter)
+
+    def _hearing(self) -> list[OnDeadLetter]:
+        return [cast("OnDeadLetter", one) for one in self.listeners if hasattr(one, "on_dead_letter")]
 
     def _call(self, function: LetterFunction, letter: Letter) -> None:
         try:

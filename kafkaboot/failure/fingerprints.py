@@ -49,7 +49,7 @@ def _place(error: BaseException) -> str:
     trace = error.__traceback__
     while trace is not None:
         deepest = trace.tb_frame
-        if _is_own(deepest.f_code.co_filename):
+        if is_own(deepest.f_code.co_filename):
             own = deepest
         trace = trace.tb_next
     frame = own or deepest
@@ -57,6 +57,7 @@ def _place(error: BaseException) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _is_own(file: str) -> bool:
+def is_own(file: str) -> bool:
+    """Whether code in a file is the application's own: neither kafkaboot's, nor Python's, nor installed."""
     path = file.replace("\\", "/")
     return not path.startswith((_OURS, *_STDLIB, "<frozen")) and not any(part in path for part in _INSTALLED)
