@@ -13,8 +13,9 @@ from collections import deque
 from typing import TYPE_CHECKING, Literal
 
 from kafkaboot.clock import SystemClock
-from kafkaboot.errors import CircuitOpenError
+from kafkaboot.errors import BatchFailed, CircuitOpenError
 from kafkaboot.failure.blame import Blame
+from kafkaboot.failure.meaning import CIRCUITS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,6 +144,9 @@ class Circuit:
         """A call raised."""
         if self._blame(error):
             self.failures += 1
+            # For `held_back`: what the record's fate depends on is this circuit's state, whoever asked for the call.
+            told = error.cause if isinstance(error, BatchFailed) else error
+            vars(told).setdefault(CIRCUITS, {})[self.name] = self
             record(FAILED | self._slow(began))
             self._look(record)
         elif isinstance(record, Trials):

@@ -20,6 +20,8 @@ FATAL = (
     "msgspec.ValidationError",
 )
 """What no further attempt mends, unless a policy says otherwise: decoding, validation and wiring."""
+CIRCUITS = "kafkaboot_circuits"
+"""The attribute of an exception that has the circuits, by name, which counted it as a failure."""
 DEPTH = 20
 """Causes that are looked at."""
 
@@ -71,6 +73,11 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 def open_circuit(error: BaseException) -> CircuitOpenError | None:
     """The circuit that kept the handler, or what it calls, from being called."""
     return next((cause for cause in causes(error) if isinstance(cause, CircuitOpenError)), None)
+
+
+def held_back(error: BaseException) -> bool:
+    """Whether a circuit that the failed call went through is not closed: the dependency is down, not the record bad."""
+    return any(not each.closed for cause in causes(error) for each in vars(cause).get(CIRCUITS, {}).values())
 
 
 def dotted(kind: type | str) -> str:

@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from kafkaboot.consumer import Again, Halt, Settled
 from kafkaboot.errors import DeadLetter, ProcessDiedError, Retry, Skip
-from kafkaboot.failure.meaning import open_circuit
+from kafkaboot.failure.meaning import held_back, open_circuit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from kafkaboot.consumer import Away, Backoff, Failed, Verdict
     from kafkaboot.failure.meaning import Meanings
 
 HALF_OPEN = 0.05
-"""Seconds until a record whose circuit is not closed is looked at again; the circuit says when it may be tried."""
+"""Seconds until a record is looked at again that failed for a circuit which is not closed: it says when to try."""
 
 
 class Elsewhere(Protocol):
@@ -39,7 +37,6 @@ class Recovery:
         later: The retry topics, where the policy has some.
         dead_letters: Where a record goes in the end.
         exhausted: What becomes of it then.
-        circuit_closed: Whether the handler's circuit lets calls through; a failure that is the circuit's is no attempt.
     """
 
     meanings: Meanings
@@ -49,7 +46,6 @@ class Recovery:
     time_limit: float | None = None
     later: Elsewhere | None = None
     exhausted: Literal["dead-letter", "skip", "stop"] = "dead-letter"
-    circuit_closed: Callable[[], bool] | None = None
 
     def judge(self, failed: Failed) -> Verdict:
         """See `Failing`."""
@@ -63,7 +59,7 @@ class Recovery:
             return Again(max(opened.after, HALF_OPEN), counts=False)
         if isinstance(error, ProcessDiedError) or self.meanings.fatal(error):
             return self._give_up(failed)
-        if self.circuit_closed is not None and not self.circuit_closed():
+        if held_back(error):
             return Again(HALF_OPEN, counts=False)
         delay = self.backoff.delay(failed.attempt)
         if isinstance(error, Retry) and error.after is not None:

@@ -13,6 +13,7 @@ from kafkaboot import BatchFailed, CircuitOpenError, Retry, Skip, UndecodableErr
 from kafkaboot.clock import ManualClock
 from kafkaboot.failure import Circuit, CircuitSettings, Holder, around
 from kafkaboot.failure.blame import Blame
+from kafkaboot.failure.meaning import held_back
 
 
 class Psp:
@@ -363,6 +364,26 @@ async def test_a_cancelled_trial_gives_its_permit_back() -> None:
         await task
     psp.answers()
     assert psp.circuit.closed
+
+
+def test_a_failure_is_held_back_while_a_circuit_that_counted_it_is_not_closed() -> None:
+    psp = Psp()
+    error, mistake, batch = ConnectionError(), ValueError(), BatchFailed(3, TimeoutError())
+    psp.fails(4, error)
+    assert not held_back(error)
+    psp.fails(1, error)
+    assert held_back(error)
+    psp.clock.advance(5)
+    psp.fails(1, mistake)
+    assert not held_back(mistake), "it would be bad whatever is behind the circuit"
+    psp.fails(1, batch)
+    assert held_back(batch.cause)
+    outer = RuntimeError("not charged")
+    outer.__cause__ = error
+    assert held_back(outer)
+    psp.clock.advance(10)
+    psp.answers(5)
+    assert not held_back(outer)
 
 
 # --- threads and listeners
