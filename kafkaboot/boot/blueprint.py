@@ -13,7 +13,8 @@ from kafkaboot.boot.autoconfiguration import decide, in_order
 from kafkaboot.boot.component import APPLICATION, Component, dependency
 from kafkaboot.boot.conditions import Surroundings
 from kafkaboot.boot.container import Container
-from kafkaboot.boot.exception_names import check_circuits
+from kafkaboot.boot.exception_names import check_circuits, check_policies
+from kafkaboot.boot.failing import refuse_unordered
 from kafkaboot.boot.letters import letter_function
 from kafkaboot.boot.pipeline import PUBLISHER, Preparation, refuse_overlaps
 from kafkaboot.boot.report import Report
@@ -175,6 +176,7 @@ def draw(
     declarations = scan(*apps, root=launch.directory)
     _check_settings(configuration, declarations)
     check_circuits(configuration, _bound(configuration, "kafkaboot.circuits", sections))
+    check_policies(configuration, _bound(configuration, "kafkaboot.retry", sections))
     replaced = {one.provides for one in launch.components}
     declared = [one for one in _declared(configuration, declarations) if one.provides not in replaced]
     components = [*declared, *launch.components, *_known(configuration, application, sections)]
@@ -185,6 +187,7 @@ def draw(
     container = Container(here.components, built)
     container.check([handler.demand for handler in handlers])
     refuse_overlaps(handlers)
+    refuse_unordered(handlers)
     sections.update({spec.prefix: spec.model for spec in declarations.settings})
     report = Report([*decisions, *left_out], overrides=preparation.overrides)
     analyzers = tuple(one for each in found for one in each.auto.analyzers)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from kafkaboot.config import Configuration
-    from kafkaboot.failure import CircuitSettings
+    from kafkaboot.failure import CircuitSettings, RetrySettings
 
 
 def check_circuits(configuration: Configuration, circuits: Mapping[str, CircuitSettings]) -> None:
@@ -25,6 +25,20 @@ def check_circuits(configuration: Configuration, circuits: Mapping[str, CircuitS
     for name, settings in circuits.items():
         for option in ("failures", "ignore"):
             problems += unknown(configuration, f"kafkaboot.circuits.{name}.{option}", getattr(settings, option))
+    if problems:
+        raise InvalidConfigurationError(problems)
+
+
+def check_policies(configuration: Configuration, policies: Mapping[str, RetrySettings]) -> None:
+    """Look for the exceptions that retry policies name.
+
+    Raises:
+        InvalidConfigurationError: All that do not exist.
+    """
+    problems = []
+    for name, settings in policies.items():
+        for option in ("fatal", "retriable"):
+            problems += unknown(configuration, f"kafkaboot.retry.{name}.{option}", getattr(settings, option))
     if problems:
         raise InvalidConfigurationError(problems)
 

@@ -13,19 +13,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kafkaboot.boot.component import dependency
+from kafkaboot.boot.failing import policy
 from kafkaboot.boot.graph import Demand
 from kafkaboot.boot.report import Override
 from kafkaboot.config import InvalidConfigurationError, Problem, nearest
-from kafkaboot.declare import Kind, RetryPolicy, event_name, read_signature
+from kafkaboot.declare import Kind, event_name, read_signature
 from kafkaboot.errors import DeclarationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from kafkaboot.config import Configuration
-    from kafkaboot.consumer import Forwarding, HandlerSettings, RetrySettings, Route
-    from kafkaboot.declare import HandlerSpec, PublisherSpec, Signature
-    from kafkaboot.failure import Circuits, CircuitSettings
+    from kafkaboot.consumer import Forwarding, HandlerSettings, Route
+    from kafkaboot.declare import HandlerSpec, PublisherSpec, RetryPolicy, Signature
+    from kafkaboot.failure import Circuits, CircuitSettings, RetrySettings
 
 SELF, PUBLISHER, CIRCUIT = "self", "@publisher", "circuit="
 """A handler's wishes that are no parameters: the component that it is a method of, the producer, the circuits."""
@@ -45,8 +46,8 @@ class Handler:
         group: Its consumer group.
         type: The event name that it takes, or `None` for any.
         batch: The largest batch, or `None` for single records.
-        retry: The back-off between its attempts.
-        retry_name: How the back-off is called in the table of handlers.
+        retry: What becomes of a record that it raises on.
+        retry_name: How the policy is called in the table of handlers.
         circuit: How its circuit is called there.
     """
 
@@ -170,7 +171,7 @@ class Preparation:
 
             wishes.append(dependency(CIRCUIT, Circuits))
         payload = signature.payload
-        retry, retry_name = self._policy(spec)
+        retry, retry_name = policy(spec, self.policies)
         batch = None
         if signature.batch:
             if spec.ordering == "unordered":
@@ -235,30 +236,6 @@ class Preparation:
 
     def _resolved_publisher(self, publisher: PublisherSpec) -> PublisherSpec:
         return dataclasses.replace(publisher, topic=self.configuration.resolve(publisher.topic))
-
-    def _policy(self, spec: HandlerSpec) -> tuple[RetryPolicy, str]:
-        if isinstance(spec.retry, RetryPolicy):
-            return spec.retry, "in code"
-        if spec.retry is False:
-            raise DeclarationError(
-                f"handler {spec.id}: retry=False leaves no place for a record that fails: it is neither tried again "
-                "nor put aside",
-                where=spec.where,
-                todo="name a policy (retry=...), or catch in the handler what may be passed over",
-            )
-        named = self.policies.get(spec.retry)
-        if named is not None:
-            backoff = named.backoff
-            return RetryPolicy(backoff.initial, backoff.max, backoff.multiplier, backoff.jitter), spec.retry
-        if spec.retry == "default":
-            return RetryPolicy(), spec.retry
-        near = nearest(spec.retry, {*self.policies, "default"})
-        advice = f"did you mean `{near}`? " if near else ""
-        raise DeclarationError(
-            f"handler {spec.id} names the retry policy {spec.retry!r}, which does not exist",
-            where=spec.where,
-            todo=f"{advice}policies stand under kafkaboot.retry.<name>",
-        )
 
     def _origin(self, key: str) -> Any:
         return self.configuration.explain(key)[0].origin if self.configuration.mentions(key) else None

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kafkaboot.boot.component import APPLICATION
 from kafkaboot.boot.desk import DeskBroker
+from kafkaboot.boot.failing import Failures, retry_uses
 from kafkaboot.boot.groups import Groups
 from kafkaboot.boot.letters import letter_uses
 from kafkaboot.boot.lifecycle import in_thread
@@ -28,7 +29,10 @@ if TYPE_CHECKING:
     from kafkaboot.boot.component import Component
     from kafkaboot.boot.container import Container
     from kafkaboot.boot.lifecycle import Lifecycle
+    from kafkaboot.boot.pipeline import Handler
     from kafkaboot.consumer import ConsumerGroup, Route
+
+T = TypeVar("T")
 
 LETTERS = "kafkaboot.dead-letter"
 HAPPENINGS = ("on_failure", "on_rebalance", "on_commit", "on_circuit", "on_dead_letter")
@@ -70,7 +74,9 @@ async def start(
     groups = _one(container, Groups)
     if groups is not None:
         try:
-            groups.start(_routes(blueprint), died, listeners)
+            failures = Failures(container)
+            routes = routes_of(blueprint, failures)
+            groups.start({**routes, **failures.retries}, died, [*listeners, *failures.listeners])
         except BaseException:
             await groups.stop()  # those that came first poll already
             raise
@@ -93,7 +99,7 @@ def topic_uses(blueprint: Blueprint) -> list[TopicUse]:
                 uses += [TopicUse(blueprint.configuration.resolve(one.topic), by, one.where) for one in publishers]
     if LETTERS in blueprint.sections:
         uses += letter_uses(blueprint.handlers, blueprint.configuration.bind(LETTERS, DeadLetterSettings))
-    return uses
+    return uses + retry_uses(blueprint.handlers)
 
 
 def publish_from(component: Component, instance: Any, blueprint: Blueprint) -> None:
@@ -117,7 +123,7 @@ def publish_from(component: Component, instance: Any, blueprint: Blueprint) -> N
             ) from error
 
 
-def run_loop(main: Coroutine[Any, Any, int]) -> int:
+def run_loop(main: Coroutine[Any, Any, T]) -> T:
     """Run on a loop of its own, uvloop's where it is installed."""
     loop = _new_loop()
     try:
@@ -169,13 +175,24 @@ def _takes_part(component: Component) -> bool:
     return bool(component.starts) or (isinstance(component.provides, type) and any(hooks(component.provides)))
 
 
-def _routes(blueprint: Blueprint) -> dict[str, list[Route]]:
+def routes_of(blueprint: Blueprint, failures: Failures) -> dict[str, list[Route]]:
+    """The blueprint's handlers as the engine runs them, by group; what they need is built."""
     routes: dict[str, list[Route]] = {}
     for handler in blueprint.handlers:
-        filled = blueprint.container.arguments(handler.demand)
-        producer, owner, circuits = (filled.pop(wish, None) for wish in (PUBLISHER, SELF, CIRCUIT))
-        routes.setdefault(handler.group, []).append(route(handler, owner, filled, producer, circuits))
+        routes.setdefault(handler.group, []).append(failures.wire(handler, _called(blueprint, handler)))
     return routes
+
+
+def route_of(blueprint: Blueprint, handler: Handler) -> Route:
+    """One handler with its policy, for a call by hand: it does not ask first whether its key waits in a retry topic."""
+    called = _called(blueprint, handler)
+    return replace(Failures(blueprint.container).wire(handler, called), call=called.call)
+
+
+def _called(blueprint: Blueprint, handler: Handler) -> Route:
+    filled = blueprint.container.arguments(handler.demand)
+    producer, owner, circuits = (filled.pop(wish, None) for wish in (PUBLISHER, SELF, CIRCUIT))
+    return route(handler, owner, filled, producer, circuits)
 
 
 def _one(container: Container, wanted: type[Any]) -> Any:

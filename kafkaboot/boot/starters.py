@@ -24,6 +24,7 @@ HOUSE = {
     "circuits": "kafkaboot.boot.wiring.circuits:CIRCUITS",
     "dead-letter": "kafkaboot.boot.wiring.dead_letter:DEAD_LETTERS",
     "topics": "kafkaboot.boot.wiring.topics:TOPICS",
+    "workbench": "kafkaboot.boot.wiring.workbench:WORKBENCH",
     "logging": "kafkaboot.boot.wiring.logs:LOGGING",
     "broker": "kafkaboot.dev.autoconfigure:BROKER",
 }

@@ -17,7 +17,7 @@ from kafkaboot.consumer.route import (
     Settled,
     Verdict,
 )
-from kafkaboot.consumer.settings import ConsumerSettings, HandlerSettings, RetrySettings
+from kafkaboot.consumer.settings import ConsumerSettings, HandlerSettings
 
 __all__ = [
     "Again",
@@ -34,7 +34,6 @@ __all__ = [
     "Forwarding",
     "Halt",
     "HandlerSettings",
-    "RetrySettings",
     "Route",
     "Settled",
     "Verdict",

@@ -79,24 +79,6 @@ class ConsumerSettings(BaseModel):
         return properties | self.properties
 
 
-class RetrySettings(BaseModel):
-    """`kafkaboot.retry.<policy>`: how long a lane waits before it tries a failed record again."""
-
-    model_config = ConfigDict(extra="forbid", alias_generator=kebab, populate_by_name=True, frozen=True)
-
-    class BackoffSettings(BaseModel):
-        """Growing delays, each drawn at random between nothing and its full length."""
-
-        model_config = ConfigDict(extra="forbid", alias_generator=kebab, populate_by_name=True, frozen=True)
-
-        initial: Duration = Field(0.2, gt=0, description="Before the second attempt.")
-        max: Duration = Field(30.0, gt=0, description="The longest delay.")
-        multiplier: float = Field(2.0, ge=1)
-        jitter: bool = True
-
-    backoff: BackoffSettings = BackoffSettings()
-
-
 class HandlerSettings(BaseModel):
     """`kafkaboot.handlers.<id>`: what the configuration says of one handler; it wins over the code."""
 
@@ -111,6 +93,7 @@ class HandlerSettings(BaseModel):
     concurrency: Positive | None = None
     timeout: Duration | None = Field(None, gt=0)
     retry: str | Literal[False] | None = None
+    on_exhausted: Literal["dead-letter", "skip", "stop"] | None = None
     circuit: str | None = Field(None, pattern=r"^\w[\w-]*$", description="A name under `kafkaboot.circuits`.")
     start: Literal["earliest", "latest"] | None = None
     enabled: bool = Field(True, description="`false` leaves the handler out.")

@@ -34,11 +34,13 @@ class Telling:
 
     def tell(self, record: RawRecord, error: BaseException, attempt: int, verdict: Verdict) -> None:
         """An attempt failed, and this becomes of its record; on the thread that made the attempt."""
-        where = place(record.topic(), record.partition(), record.offset())
         again = verdict if isinstance(verdict, Again) else None
+        if again is not None and not again.counts:
+            return  # the handler was not to be called: that is no failure of the record
+        where = place(record.topic(), record.partition(), record.offset())
         if isinstance(error, Signal):
             log.debug("%s: %s: %s: %s", self._route.id, where, type(error).__name__, error.what)
-        elif again is None or again.counts:
+        else:
             self._log(where, error, attempt, verdict)
         self._group.overheard(self._route, where, error, attempt, again.delay if again is not None else None)
 

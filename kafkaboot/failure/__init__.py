@@ -16,28 +16,42 @@ if TYPE_CHECKING:
     from kafkaboot.failure.dead_letter_settings import DeadLetterSettings
     from kafkaboot.failure.fingerprints import fingerprint
     from kafkaboot.failure.guard import Holder, around
+    from kafkaboot.failure.key_order import KeyOrder
     from kafkaboot.failure.letter import Letter, read
     from kafkaboot.failure.letter_headers import headers_of
     from kafkaboot.failure.letter_topics import LetterTopics
-    from kafkaboot.failure.meaning import exception_named
+    from kafkaboot.failure.meaning import Meanings, exception_named
+    from kafkaboot.failure.recovery import Elsewhere, Recovery
+    from kafkaboot.failure.retry_settings import RetrySettings
+    from kafkaboot.failure.retry_topics import RetryTopics, Steps, batch_when_due, guarded, when_due
     from kafkaboot.failure.settings import CircuitSettings
 
 _ROOMS = {
-    "DeadLetterSettings": "dead_letter_settings",
-    "DeadLetters": "dead_letter",
-    "Letter": "letter",
-    "LetterFunction": "announcements",
-    "LetterTopics": "letter_topics",
-    "fingerprint": "fingerprints",
-    "headers_of": "letter_headers",
-    "read": "letter",
+    "when_due": "retry_topics",
+    "guarded": "retry_topics",
+    "batch_when_due": "retry_topics",
+    "Steps": "retry_topics",
+    "RetryTopics": "retry_topics",
+    "KeyOrder": "key_order",
     "Circuit": "circuit",
     "CircuitSettings": "settings",
     "Circuits": "circuits",
+    "DeadLetterSettings": "dead_letter_settings",
+    "DeadLetters": "dead_letter",
+    "Elsewhere": "recovery",
     "Holder": "guard",
+    "Letter": "letter",
+    "LetterFunction": "announcements",
+    "LetterTopics": "letter_topics",
+    "Meanings": "meaning",
+    "Recovery": "recovery",
+    "RetrySettings": "retry_settings",
     "around": "guard",
     "exception_named": "meaning",
+    "fingerprint": "fingerprints",
     "forget": "circuits",
+    "headers_of": "letter_headers",
+    "read": "letter",
 }
 
 __all__ = [
@@ -46,16 +60,26 @@ __all__ = [
     "Circuits",
     "DeadLetterSettings",
     "DeadLetters",
+    "Elsewhere",
     "Holder",
+    "KeyOrder",
     "Letter",
     "LetterFunction",
     "LetterTopics",
+    "Meanings",
+    "Recovery",
+    "RetrySettings",
+    "RetryTopics",
+    "Steps",
     "around",
+    "batch_when_due",
     "exception_named",
     "fingerprint",
     "forget",
+    "guarded",
     "headers_of",
     "read",
+    "when_due",
 ]
 
 

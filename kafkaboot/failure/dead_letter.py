@@ -23,6 +23,7 @@ from kafkaboot.failure.letter import letter_at
 from kafkaboot.failure.letter_headers import headers_of, origin_of
 from kafkaboot.failure.letter_job import TOO_LARGE, LetterJob
 from kafkaboot.health import Health, Status
+from kafkaboot.message.headers import KB_RETRY_DUE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -138,8 +139,11 @@ class DeadLetters:
         partition: int,
         settled: Callable[[], None],
         wanted: Callable[[], bool],
+        *,
+        due: float | None = None,
+        delivered: Callable[[RawRecord], None] | None = None,
     ) -> None:
-        """Write the letter of a failed record; any thread, returns at once.
+        """Write the letter of a failed record, or its copy in a retry topic; any thread, returns at once.
 
         Args:
             failed: The record and what was raised.
@@ -149,8 +153,10 @@ class DeadLetters:
             partition: Its partition there; -1: chosen by the key.
             settled: Called once, on any thread, when the broker has acknowledged the letter; never otherwise.
             wanted: Asked before each attempt; after a no the letter is left to the record's next owner.
+            due: See `LetterJob`, as for `delivered`.
+            delivered: See there.
         """
-        self._later(LetterJob(failed, handler, group, topic, partition, settled, wanted), 0.0)
+        self._later(LetterJob(failed, handler, group, topic, partition, settled, wanted, due, delivered), 0.0)
 
     # --- what operators see
 
@@ -290,13 +296,14 @@ class DeadLetters:
             self._later(job, ROOM)
 
     def _headers(self, job: LetterJob) -> Headers:
-        return headers_of(
+        due = [] if job.due is None else [(KB_RETRY_DUE, str(round(job.due * 1000)).encode())]
+        return due + headers_of(
             job.failed,
             handler=job.handler,
             group=job.group,
             fingerprint=fingerprint(job.failed.error, job.handler),
             now=self._clock.time(),
-            dialect=self.settings.dialect,
+            dialect="kafkaboot" if due else self.settings.dialect,
             traceback_size=self.settings.traceback_size,
         )
 
@@ -315,13 +322,15 @@ class DeadLetters:
             return
         self._alarm.ended(job.topic, job, written=True)
         try:
+            if job.delivered is not None:
+                job.delivered(record)
             job.settled()
-            if self.announcements.wanted:
+            if job.due is None and self.announcements.wanted:
                 self._announce(job, record)
         finally:
             with self._change:
                 self._flying.pop(job, None)
-                self.written += 1
+                self.written += job.due is None
                 self._change.notify_all()
 
     def _announce(self, job: LetterJob, written: RawRecord) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kafkaboot.consumer import Failed
-    from kafkaboot.message import Headers
+    from kafkaboot.message import Headers, RawRecord
 
 SHORT_MESSAGE = 200
 """Bytes that are left of an exception's message where the whole does not fit."""
@@ -34,6 +34,8 @@ class LetterJob:
         partition: Its partition there; -1: chosen by the key.
         settled: Called when the letter is acknowledged.
         wanted: Whether it is still ours to write.
+        due: When the record is to be tried again, in seconds since the epoch: then it is no letter.
+        delivered: Called before `settled`, with what was written.
         headers: The letter's, once made.
         failures: Writes that failed.
         alone: Whether it goes in a batch of its own.
@@ -48,6 +50,8 @@ class LetterJob:
     partition: int
     settled: Callable[[], None]
     wanted: Callable[[], bool]
+    due: float | None = None
+    delivered: Callable[[RawRecord], None] | None = None
     headers: Headers | None = None
     failures: int = 0
     alone: bool = False

@@ -9,13 +9,21 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from kafkaboot.consumer import Again, Halt, Settled
 from kafkaboot.errors import DeadLetter, ProcessDiedError, Retry, Skip
 from kafkaboot.failure.meaning import held_back, open_circuit
+from kafkaboot.failure.retry_topics import DetourError
 
 if TYPE_CHECKING:
-    from kafkaboot.consumer import Away, Backoff, Failed, Verdict
+    from kafkaboot.consumer import Away, Failed, Verdict
     from kafkaboot.failure.meaning import Meanings
 
 HALF_OPEN = 0.05
 """Seconds until a record is looked at again that failed for a circuit which is not closed: it says when to try."""
+
+
+class Delays(Protocol):
+    """How long a record waits in its lane."""
+
+    def delay(self, attempt: int) -> float:
+        """Seconds after attempt number `attempt` (1 is the first) has failed."""
 
 
 class Elsewhere(Protocol):
@@ -40,7 +48,7 @@ class Recovery:
     """
 
     meanings: Meanings
-    backoff: Backoff
+    backoff: Delays
     attempts: int
     dead_letters: Elsewhere | None
     time_limit: float | None = None
@@ -50,6 +58,8 @@ class Recovery:
     def judge(self, failed: Failed) -> Verdict:
         """See `Failing`."""
         error = failed.error
+        if isinstance(error, DetourError):
+            return error.verdict(failed)
         if isinstance(error, Skip):
             return Settled("skipped")
         if isinstance(error, DeadLetter):

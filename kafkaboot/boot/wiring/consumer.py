@@ -5,7 +5,8 @@ from __future__ import annotations
 from kafkaboot.boot.autoconfiguration import AutoConfiguration
 from kafkaboot.boot.conditions import on_handlers
 from kafkaboot.boot.groups import Groups
-from kafkaboot.consumer import ConsumerSettings, HandlerSettings, RetrySettings
+from kafkaboot.consumer import ConsumerSettings, HandlerSettings
+from kafkaboot.failure import RetrySettings
 
 CONSUMER = AutoConfiguration(
     "consumer",

@@ -94,7 +94,7 @@ def test_records_are_handled_until_sigterm_drains_and_everything_is_stopped_in_r
 
     code, heard = run(shop, overrides=["kafkaboot.kafka.topics=off"])
 
-    assert code == analysis.DRAINED == 0
+    assert code == analysis.DRAINED == 0, getattr(heard, "analysis", None)
     assert shop.module("handlers").SEEN == ["open", "o-1", "o-2", "shut"]
     assert heard.told == ["configured", "wired", "ready", "stopping: SIGTERM", "stopped"]
     assert (heard.at.broker, heard.at.created_topics) == ("nowhere:9092", [])

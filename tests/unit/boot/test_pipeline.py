@@ -75,10 +75,14 @@ def test_a_policy_of_the_configuration_may_be_called_default(shop):
     assert made.blueprint.handlers[0].retry.initial == 5.0
 
 
-def test_retry_false_is_refused_while_a_failed_record_has_nowhere_to_go(shop):
+def test_retry_false_means_a_single_attempt_with_everything_else_as_the_default_policy_says(shop):
+    shop.yaml("  retry: {default: {attempts: 7, topics: [5s], fatal: [builtins.KeyError]}}\n")
     shop.handlers(BILL.replace("concurrency=4", "retry=False"))
-
-    assert "handler bill: retry=False leaves no place for a record that fails" in refused(shop, DeclarationError)
+    made = application(shop)
+    made.wire()
+    (handler,) = made.blueprint.handlers
+    assert handler.retry_name == "none"
+    assert (handler.retry.attempts, handler.retry.topics, handler.retry.fatal) == (1, (), ("builtins.KeyError",))
 
 
 def test_placeholders_in_topics_groups_and_outputs_are_resolved(shop):

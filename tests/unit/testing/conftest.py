@@ -58,7 +58,7 @@ YAML = """
 kafkaboot:
   application: {name: kitshop, packages: [kitshop]}
   kafka: {broker: embedded, topics: validate}
-  retry: {default: {backoff: {initial: 20ms, max: 50ms}}}
+  retry: {default: {attempts: 1000, backoff: {initial: 20ms, max: 50ms}}}
   consumer: {commit-interval: 50ms, properties: {heartbeat.interval.ms: 100}}
 """
 
