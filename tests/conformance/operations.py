@@ -130,7 +130,8 @@ class Run:
 
     async def _known(self, who):
         if who not in self.producers:
-            assert await self.init(who) == "none"
+            error = await self.init(who)
+            assert error == "none", error
         return self.producers[who]
 
     async def _announce(self, who, producer, topic, partition):
