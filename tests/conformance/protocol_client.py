@@ -39,7 +39,7 @@ PASSING = {
     ErrorCode.not_enough_replicas,
 }
 """Errors that every client answers by asking again."""
-DEADLINE = 20.0
+DEADLINE = 60.0
 WAIT = timedelta(seconds=10)
 
 
