@@ -213,13 +213,16 @@ def _asked(
 ) -> bool:
     """Tell what it comes to; answers whether it is to be done."""
     from kafkaboot.cli.dlq_told import nothing, question, tell_plan
-    from kafkaboot.cli.output import say
+    from kafkaboot.cli.output import say, write_json
     from kafkaboot.failure.replay.commands import of_errand
 
     if plan.selected and not as_json:
         tell_plan(plan)
     if not plan.going:
-        click.echo(f"nothing to do: {nothing(plan, found)}", err=as_json)
+        if as_json:
+            write_json({"job": None, **plan.as_json()})
+        else:
+            click.echo(f"nothing to do: {nothing(plan, found)}")
         return False
     absent = _absent(bench, plan)
     for group in absent:

@@ -69,7 +69,7 @@ def test_a_letter_that_is_not_there_is_told_with_what_is(desk, place, said):
 def test_only_the_beginning_before_the_first_letter_that_stays_is_deleted(desk):
     for number in range(6):
         desk.letter(b"%d" % number, cause="odd" if number in {3, 5} else "even")
-    desk.letter(b"x", partition=1)
+    desk.letter(b"x", partition=1, cause="even")
     desk.do(Errand("resolve", Selection(fingerprint="even")))
     with desk.bench() as bench:
         counted = bench.purgeable(Selection(states=DONE), bench.catalogue())
