@@ -55,7 +55,8 @@ def test_importing_kafkaboot_loads_no_stranger_and_hardly_anything(record_proper
 
 
 def test_the_decorators_load_no_client_container_or_model() -> None:
-    _, modules = loaded_by("from kafkaboot import circuit, event, event_handler, publisher, component, settings, RetryPolicy")
+    names = "circuit, component, event, event_handler, publisher, settings, RetryPolicy"
+    _, modules = loaded_by(f"from kafkaboot import {names}")
     assert roots(modules).isdisjoint(STRANGERS - {"msgspec"})
 
 
