@@ -22,9 +22,9 @@ HOUSE = {
     "producer": "kafkaboot.boot.wiring.producer:PRODUCER",
     "consumer": "kafkaboot.boot.wiring.consumer:CONSUMER",
     "circuits": "kafkaboot.boot.wiring.circuits:CIRCUITS",
+    "workbench": "kafkaboot.boot.wiring.workbench:WORKBENCH",
     "dead-letter": "kafkaboot.boot.wiring.dead_letter:DEAD_LETTERS",
     "topics": "kafkaboot.boot.wiring.topics:TOPICS",
-    "workbench": "kafkaboot.boot.wiring.workbench:WORKBENCH",
     "logging": "kafkaboot.boot.wiring.logs:LOGGING",
     "broker": "kafkaboot.dev.autoconfigure:BROKER",
 }

@@ -16,6 +16,7 @@ def indexer(clients: ClientFactory) -> Indexer:
     return Indexer(clients)
 
 
+# It stands before `dead-letter` in the list of the house's features, so that it stops behind the writer of letters.
 WORKBENCH = AutoConfiguration(
     "workbench",
     when=(on_handlers(),),
