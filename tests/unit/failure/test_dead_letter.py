@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from kafkaboot.client.memory import MemoryClients, MemoryRecord
+from kafkaboot.client.memory import MemoryClients, MemoryProducer, MemoryRecord
 from kafkaboot.consumer import Backoff, Failed
 from kafkaboot.failure import dead_letter
 from kafkaboot.failure.dead_letter import DeadLetters
@@ -155,11 +155,17 @@ def test_a_full_buffer_is_waited_for_and_no_cause_for_alarm(desk, caplog):
     assert not caplog.records
 
 
-def test_a_lost_producer_is_replaced(desk):
+def test_a_lost_producer_is_closed_and_replaced(desk, monkeypatch):
+    made = []
+    monkeypatch.setattr(
+        desk.clients, "producer", lambda overrides: made.append(MemoryProducer(desk.kafka, overrides)) or made[-1]
+    )
     desk.kafka.faults.fail_deliveries("_FATAL", 1)
     desk.send(failed())
     eventually(lambda: desk.settled)
     assert len(desk.letters()) == 1
+    lost, _ = made
+    eventually(lambda: lost._closed)
 
 
 def test_an_answer_that_does_not_come_raises_the_alarm(desk, monkeypatch):
