@@ -34,7 +34,7 @@ class BatchRun:
         self.records: list[RawRecord] = []
         self._spans: list[tuple[Chunk, Sequence[int]]] = []
         self.assignment = lane.pieces[0][0].assignment
-        self.live = self.assignment.live
+        self.live = lane.lanes.open
         if self.live and lane.attempt:
             lane.lanes.retrying()
         left = lane.limit

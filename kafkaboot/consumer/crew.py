@@ -64,6 +64,7 @@ class Crew(ABC):
         self._lock = threading.Lock()
         self._arrivals = threading.Lock()
         self._telling = Telling(route, group)
+        self._paused: list[Lane] = []
 
     @abstractmethod
     def hand(self, lanes: Lanes, chunk: Chunk, todo: Sequence[int]) -> None:
@@ -129,7 +130,7 @@ class Crew(ABC):
         if isinstance(verdict, Again):
             if not verdict.counts:
                 with self._lock:
-                    lanes.uncounted(lane)
+                    lanes.uncounted(lane, verdict.delay)
             self._later(verdict.delay, self._ready_again, lane)
             return False
         if isinstance(verdict, Halt):
@@ -166,6 +167,26 @@ class Crew(ABC):
 
     def _later(self, delay: float, call: Callable[..., None], *arguments: Any) -> None:
         self._loop.call_soon_threadsafe(self._loop.call_later, delay, call, *arguments)
+
+    # --- pauses
+
+    def go_on(self) -> None:
+        """Take up what was held while an operator had paused it; on the event loop."""
+        with self._lock:
+            lanes = [lane for lane in self._paused if lane.lanes.open]
+            self._paused = [lane for lane in self._paused if not lane.lanes.open and lane.lanes.assignment.live]
+        for lane in lanes:
+            self._ready_again(lane)
+
+    def _held(self, lane: Lane) -> bool:
+        """The lane is not open: keep it if it is only paused; answers whether it may go on after all."""
+        with self._lock:
+            if not lane.lanes.assignment.live:
+                return False
+            if lane.lanes.open:
+                return True
+            self._paused.append(lane)
+            return False
 
     def _ready_again(self, lane: Lane) -> None:
         if lane.lanes.assignment.live:

@@ -6,6 +6,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
+from kafkaboot.client import TP
 from kafkaboot.clock import SystemClock
 from kafkaboot.consumer.backpressure import Gate
 from kafkaboot.consumer.committer import Committer
@@ -187,6 +188,73 @@ class ConsumerGroup:
             log.critical("group %s died: %s", self.name, error, exc_info=error)
             if self._loop is not None and not self._loop.is_closed():
                 self._loop.call_soon_threadsafe(self._died, self, error)
+
+    # --- what operators do
+
+    def pause(self, handler: str) -> None:
+        """Let a handler begin no further record; those at work are finished. What comes waits in its lanes.
+
+        Its partitions are paused once their lanes are full, other handlers' records on them included: no offset moves
+        past a record that waits.
+
+        Raises:
+            LookupError: The group has no such handler.
+        """
+        self._set_paused(handler, paused=True)
+
+    def resume(self, handler: str) -> None:
+        """Let it go on.
+
+        Raises:
+            LookupError: The group has no such handler.
+        """
+        self._set_paused(handler, paused=False)
+
+    def pause_partition(self, topic: str, partition: int) -> None:
+        """The same for all handlers of one partition, until it is resumed or goes to another member.
+
+        Raises:
+            LookupError: This process does not have the partition.
+        """
+        self._set_held(topic, partition, held=True)
+
+    def resume_partition(self, topic: str, partition: int) -> None:
+        """Let it go on.
+
+        Raises:
+            LookupError: This process does not have the partition.
+        """
+        self._set_held(topic, partition, held=False)
+
+    def paused(self) -> list[str]:
+        """Handlers, and partitions as `topic[partition]`, that are paused."""
+        handlers = [route.id for route in self.routes if route.paused]
+        held = [holding.assignment for holding in self._holdings() if holding.assignment.held]
+        return handlers + [f"{one.tp.topic}[{one.tp.partition}]" for one in held]
+
+    def _set_paused(self, handler: str, *, paused: bool) -> None:
+        route = next((route for route in self.routes if route.id == handler), None)
+        if route is None:
+            raise LookupError(f"group {self.name!r} has no handler {handler!r}")
+        route.paused = paused
+        self._review()
+
+    def _set_held(self, topic: str, partition: int, *, held: bool) -> None:
+        holding = self.poller.holdings.get(TP(topic, partition)) if self.poller is not None else None
+        if holding is None:
+            raise LookupError(f"group {self.name!r} does not have {topic}[{partition}] in this process")
+        holding.assignment.held = held
+        self._review()
+
+    def _review(self) -> None:
+        for holding in self._holdings():
+            holding.assignment.review()
+        if self._loop is not None and not self._loop.is_closed():
+            for crew in self._crews.values():
+                self._loop.call_soon_threadsafe(crew.go_on)
+
+    def _holdings(self) -> list[Holding]:
+        return list(self.poller.holdings.values()) if self.poller is not None else []
 
     # --- what operators ask
 

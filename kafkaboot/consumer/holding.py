@@ -71,7 +71,7 @@ class Holding:
 
     def renewed(self, fresh: Assignment) -> Holding:
         """The same partition under a new epoch."""
-        fresh.mark = self.assignment.mark
+        fresh.mark, fresh.held = self.assignment.mark, self.assignment.held
         renewed = Holding(fresh)
         renewed.replays, renewed.replay_from = self.replays, self.replay_from
         renewed.careful = self.careful

@@ -70,11 +70,12 @@ class Lanes:
     """All lanes of one handler on one partition, for one assignment.
 
     `handed` is written by the poller, everything else by the handler's crew. `running` counts workers that are in
-    these lanes: a worker counts itself before it looks at `assignment.live`, so that a partition is quiet once it is
-    not live and nobody is counted. `away` counts records on their way to another topic.
+    these lanes: a worker counts itself before it looks at `open`, so that a partition is quiet once it is
+    not live and nobody is counted. `away` counts records on their way to another topic. While the lanes are not
+    `open`, nobody begins a record: the partition is being given back, or an operator has paused it or the handler.
     """
 
-    __slots__ = ("_by_key", "_lane", "assignment", "away", "failing", "finished", "handed", "route", "running")
+    __slots__ = ("_by_key", "_lane", "assignment", "away", "failing", "finished", "handed", "open", "route", "running")
 
     def __init__(self, route: Route, assignment: Assignment) -> None:
         self.route = route
@@ -87,6 +88,12 @@ class Lanes:
         self._by_key: dict[bytes | None, Lane] = {}
         self._lane = Lane(self, None, [])
         self._lane.busy = False
+        self.open = assignment.live and self.wanted()
+        assignment.lanes.append(self)
+
+    def wanted(self) -> bool:
+        """Whether no operator has paused the handler or the partition."""
+        return not (self.route.paused or self.assignment.held)
 
     def add(self, chunk: Chunk, todo: Sequence[int]) -> list[Lane]:
         """Put records into their lanes; answers the lanes that now have work and no worker."""
@@ -162,8 +169,9 @@ class Lanes:
             lane.since = time()
             self._fails(lane)
 
-    def uncounted(self, lane: Lane) -> None:
-        """The last failure was no attempt: its handler was not to be called at all."""
+    def uncounted(self, lane: Lane, delay: float) -> None:
+        """The last failure was no attempt, as its handler was not to be called; nor is the wait until the next one."""
+        lane.since += delay
         if lane.attempt == 1:
             self.recovered(lane)
         else:

@@ -107,12 +107,14 @@ class LoopCrew(Crew):
                     if gate.waiting:
                         gate.progressed()
                     continue
-                records, done, assignment = chunk.records, chunk.done, chunk.assignment
+                records, done = chunk.records, chunk.done
                 i, lane.row = todo[0], None
                 try:
                     for i in todo:
-                        if not assignment.live:
+                        if not lanes.open:
                             lanes.head_done(lane, todo.index(i))
+                            if self._held(lane):
+                                ready.append(lane)
                             break
                         lane.at = i
                         # The short way is written out: a function between would cost as much as all the rest here.
@@ -146,7 +148,7 @@ class LoopCrew(Crew):
 
         They are settled a row at a time, which saves a store and an index for each.
         """
-        assignment, call = chunk.assignment, self.route.call
+        lanes, call = lane.lanes, self.route.call
         plain: Any = self.route.plain or (None, None, None)
         function, decode, _ = plain
         assert call is not None
@@ -158,7 +160,7 @@ class LoopCrew(Crew):
             failure: BaseException | None = None
             try:
                 for record in rest:
-                    if not assignment.live:
+                    if not lanes.open:
                         break
                     await (function(decode(record.value())) if decode else call(record))
                 else:
@@ -174,9 +176,11 @@ class LoopCrew(Crew):
             chunk.settle(start, at)
             if failure is not None:
                 self._reraise_cancelled(failure)
-            lane.lanes.head_done(lane, at - todo.start)
-            return failure is not None and self._failed(lane, self._understood(chunk.records[at], failure))
-        return lane.lanes.piece_done(lane)
+            lanes.head_done(lane, at - todo.start)
+            if failure is None:
+                return self._held(lane)
+            return self._failed(lane, self._understood(chunk.records[at], failure))
+        return lanes.piece_done(lane)
 
     async def _let_others(self) -> float:
         """The slice is over: let others have the event loop; answers the time then."""
@@ -195,8 +199,8 @@ class LoopCrew(Crew):
         chunk, todo = lane.pieces[0]
         call = self.route.call
         assert call is not None
-        if not chunk.assignment.live:
-            return False
+        if not lane.lanes.open:
+            return self._held(lane)
         lane.lanes.retrying()
         i = lane.at = todo[0]
         lane.row = None
@@ -227,7 +231,7 @@ class LoopCrew(Crew):
     async def _handle_batch(self, lane: Lane) -> bool:
         run = BatchRun(lane, self.route)
         if not run.live:
-            return False
+            return self._held(lane)
         if run.assignment.suspects and (died := self._died_of(lane)) is not None:
             return self._failed(lane, died)
         assert self.route.batch_call is not None

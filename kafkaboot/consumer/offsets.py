@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from kafkaboot.client import TP
     from kafkaboot.consumer.commit_note import Attempts
+    from kafkaboot.consumer.lanes import Lanes
     from kafkaboot.message import RawRecord
 
 
@@ -46,6 +47,8 @@ class Assignment:
 
     Attributes:
         live: False once the partition is being given back: lanes stop before their next record.
+        lanes: Its lanes, by handler.
+        held: Whether an operator has paused it.
         position: The offset to commit: the first delivered record that is not settled, or just behind the last
             one when all are. `None` until something was delivered.
         committed: What the broker has acknowledged, offset and metadata.
@@ -70,7 +73,8 @@ class Assignment:
     ) -> None:
         self.tp = tp
         self.epoch = epoch
-        self.live = True
+        self.lanes: list[Lanes] = []
+        self._live = True
         self.in_order = in_order
         self.may_replay = may_replay
         self.writes_map = True
@@ -82,8 +86,24 @@ class Assignment:
         self.attempts = dict(note.attempts)
         self.mark: Mark | None = None
         self.suspects: dict[int, int] = {}
+        self.held = False
         self._known_done = deque(note.done)
         self._newest: RawRecord | None = None
+
+    @property
+    def live(self) -> bool:
+        """See the class."""
+        return self._live
+
+    @live.setter
+    def live(self, live: bool) -> None:
+        self._live = live
+        self.review()
+
+    def review(self) -> None:
+        """Open or close the lanes, after the partition was given back, paused or resumed; from any thread."""
+        for lanes in self.lanes:
+            lanes.open = self._live and lanes.wanted()
 
     def take(self, records: list[RawRecord]) -> tuple[Chunk, Sequence[int]]:
         """Take over delivered records; answers the chunk and which of its records are to be handled.

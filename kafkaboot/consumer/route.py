@@ -163,6 +163,7 @@ class Route:
         is_async: Whether the calls answer coroutines.
         stuck_after: Seconds in one call after which a handler is reported as stuck.
         deaths: After so many deaths of the process at one record, it is not handled again.
+        paused: Whether an operator has paused it.
     """
 
     id: str
@@ -181,5 +182,6 @@ class Route:
     forwarding: Forwarding | None = None
     stuck_after: float | None = None
     deaths: int = 3
+    paused: bool = False
     where: str = ""
     counters: Counters = field(default_factory=Counters)

@@ -103,7 +103,7 @@ class ThreadCrew(Crew):
         chunk, todo = lane.pieces[0]
         if self.route.forwarding is None and isinstance(todo, range):
             return self._handle_row(lane, chunk, todo)
-        records, done, assignment = chunk.records, chunk.done, chunk.assignment
+        records, done, lanes = chunk.records, chunk.done, lane.lanes
         call, forwarding = self.route.call, self.route.forwarding
         plain: Any = self.route.plain or (None, None, None)
         function, decode, _ = plain
@@ -111,9 +111,9 @@ class ThreadCrew(Crew):
         i, lane.row = todo[0], None
         try:
             for i in todo:
-                if not assignment.live:
+                if not lanes.open:
                     self._head_done(lane, todo.index(i))
-                    return False
+                    return self._held(lane)
                 lane.at = i
                 result = function(decode(records[i].value())) if decode else call(records[i])
                 if forwarding is None or result is None:
@@ -128,7 +128,7 @@ class ThreadCrew(Crew):
 
     def _handle_row(self, lane: Lane, chunk: Chunk, todo: range) -> bool:
         """Records without a gap between them, of which nothing is forwarded: settled a row at a time."""
-        assignment, call = chunk.assignment, self.route.call
+        lanes, call = lane.lanes, self.route.call
         plain: Any = self.route.plain or (None, None, None)
         function, decode, _ = plain
         assert call is not None
@@ -140,7 +140,7 @@ class ThreadCrew(Crew):
             failure: Exception | None = None
             try:
                 for record in rest:
-                    if not assignment.live:
+                    if not lanes.open:
                         break
                     if decode:
                         function(decode(record.value()))
@@ -156,7 +156,9 @@ class ThreadCrew(Crew):
             at = lane.begun()
             chunk.settle(start, at)
             self._head_done(lane, at - todo.start)
-            return failure is not None and self._failed(lane, self._understood(chunk.records[at], failure))
+            if failure is None:
+                return self._held(lane)
+            return self._failed(lane, self._understood(chunk.records[at], failure))
         with self._lock:
             return lane.lanes.piece_done(lane)
 
@@ -166,8 +168,8 @@ class ThreadCrew(Crew):
 
     def _again(self, lane: Lane) -> bool:
         chunk, todo = lane.pieces[0]
-        if not chunk.assignment.live:
-            return False
+        if not lane.lanes.open:
+            return self._held(lane)
         i = lane.at = todo[0]
         lane.row = None
         if chunk.assignment.suspects and (died := self._died_of(lane)) is not None:
@@ -202,7 +204,7 @@ class ThreadCrew(Crew):
         with self._lock:
             run = BatchRun(lane, self.route)
         if not run.live:
-            return False
+            return self._held(lane)
         if run.assignment.suspects and (died := self._died_of(lane)) is not None:
             return self._failed(lane, died)
         assert self.route.batch_call is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kafkaboot.boot.autoconfiguration import AutoConfiguration
 from kafkaboot.boot.conditions import on_handlers
+from kafkaboot.boot.control import Control
 from kafkaboot.boot.groups import Groups
 from kafkaboot.consumer import ConsumerSettings, HandlerSettings
 from kafkaboot.failure import RetrySettings
@@ -16,6 +17,6 @@ CONSUMER = AutoConfiguration(
         "retry": dict[str, RetrySettings],
     },
     when=(on_handlers(),),
-    offers=(Groups,),
+    offers=(Groups, Control),
     after=("kafka", "producer"),
 )
