@@ -5,6 +5,7 @@ A test module says `class TestMine(ClientContract)` and gives it a fixture `clus
 
 from kafkaboot.testing.contract.cluster import Cluster, Seat
 from kafkaboot.testing.contract.committing import Committing
+from kafkaboot.testing.contract.looking import Looking
 from kafkaboot.testing.contract.membership import Membership
 from kafkaboot.testing.contract.publishing import Publishing
 from kafkaboot.testing.contract.reading import Reading
@@ -12,5 +13,5 @@ from kafkaboot.testing.contract.reading import Reading
 __all__ = ["ClientContract", "Cluster", "Seat"]
 
 
-class ClientContract(Publishing, Reading, Committing, Membership):
+class ClientContract(Publishing, Reading, Looking, Committing, Membership):
     """All of it."""
