@@ -27,7 +27,7 @@ def audit(choice: Choice, *, topic: str, as_json: bool) -> None:
     from kafkaboot.cli.output import table, write_json
 
     with workbench(cluster(choice), topic) as bench:
-        actions = sorted(bench.catalogue().contents.actions.values(), key=lambda one: one.at)
+        actions = sorted(bench.known().contents.actions.values(), key=lambda one: one.at)
     if as_json:
         write_json([one.as_json() for one in actions])
     elif actions:
@@ -52,7 +52,7 @@ def jobs(choice: Choice, *, topic: str, as_json: bool) -> None:
     from kafkaboot.failure.replay.commands import VERBS, command
 
     with workbench(cluster(choice), topic) as bench:
-        found = bench.catalogue()
+        found = bench.known()
     known, states = sorted(found.contents.jobs.values(), key=lambda one: one.began), found.states
     done = {one.name: one.counts if one.state == "finished" else states.done_by(one.name) for one in known}
     if as_json:

@@ -80,6 +80,8 @@ def replay(
 ) -> None:
     """Send the records of letters of TOPIC again: with their own key, value and headers, to the topic they came from.
 
+    Every group that reads that topic gets them again; --to sends elsewhere.
+
     Letters stay where they are, with the state "retried". It is a job with a consumer group of its own,
     TOPIC.redrive.NAME: what is committed there was acknowledged by the broker before. Ctrl-C ends it behind the batch
     at work; after that, or after a kill, the same command goes on where it stood, and repeats at most one batch of 500
@@ -214,7 +216,7 @@ def _asked(
     """Tell what it comes to; answers whether it is to be done."""
     from kafkaboot.cli.dlq_told import nothing, question, tell_plan
     from kafkaboot.cli.output import say, write_json
-    from kafkaboot.failure.replay.commands import of_errand
+    from kafkaboot.failure.replay.commands import command, of_errand
 
     if plan.selected and not as_json:
         tell_plan(plan)
@@ -224,6 +226,13 @@ def _asked(
         else:
             click.echo(f"nothing to do: {nothing(plan, found)}")
         return False
+    for other in found.contents.jobs.values():
+        if other.state == "running" and other.errand.deed == plan.errand.deed:
+            say(
+                f"job {other.name} of {other.by} runs, or was killed: letters that both mean may be sent twice; "
+                f"see {command('jobs', topic)}",
+                fg="yellow",
+            )
     absent = _absent(bench, plan)
     for group in absent:
         say(f"nobody is in group {group} now: the records wait in their topic until it runs", fg="yellow")

@@ -124,21 +124,37 @@ def load(
         MissingTopicError: There is no such topic.
         ClientError: The cluster does not answer.
     """
+    catalogue = look(reader, admin, topic)
+    fold(catalogue, reader, heard)
+    return catalogue
+
+
+def look(reader: ReaderPort, admin: AdminPort, topic: str, before: Contents | None = None) -> Catalogue:
+    """What the index says, with no block completed: enough to know of states, jobs and actions.
+
+    Args:
+        reader: What reads.
+        admin: What is asked.
+        topic: The topic of letters.
+        before: What the index said a moment ago, where that is known; it is not read again then.
+
+    Raises:
+        MissingTopicError: There is no such topic.
+        ClientError: The cluster does not answer.
+    """
     known = admin.topics(TIMEOUT)
     partitions = [TP(topic, at) for at in range(existing(known, topic).partitions)]
     indexed = naming.index(topic) in known
-    contents = index.read(reader, admin, topic) if indexed else Contents()
+    contents = before or (index.read(reader, admin, topic) if indexed else Contents())
     # Asked after the index was read: so no row can be ahead of these ends.
     begins, ends = admin.begin_offsets(partitions, TIMEOUT), admin.end_offsets(partitions, TIMEOUT)
-    catalogue = Catalogue(
+    return Catalogue(
         topic,
         {tp.partition: at for tp, at in begins.items()},
         {tp.partition: at for tp, at in ends.items()},
         contents,
         indexed,
     )
-    fold(catalogue, reader, heard)
-    return catalogue
 
 
 def fold(catalogue: Catalogue, reader: ReaderPort, heard: Callable[[int, int], None] | None = None) -> None:

@@ -19,7 +19,7 @@ from kafkaboot.failure.replay.reading import chunks
 from kafkaboot.topics import naming
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from kafkaboot.client import AdminPort, ProducerPort, ReaderPort
     from kafkaboot.message import RawRecord
@@ -83,6 +83,11 @@ class Contents:
         except (ValueError, KeyError, TypeError, AttributeError):
             self.strange += 1
 
+    def gone(self, begins: Mapping[int, int]) -> list[str]:
+        """The keys of rows that speak only of letters before these offsets."""
+        blocks = [key_of(one) for one in self.blocks.values() if one.covered <= begins.get(one.partition, 0)]
+        return blocks + [key for key, one in self.marks.items() if one.last < begins.get(one.partition, 0)]
+
 
 def key_of(row: Row) -> str:
     """The key under which a row stands."""
@@ -116,22 +121,14 @@ def create(admin: AdminPort, letters: str) -> None:
     admin.create_topics([TopicSpec(naming.index(letters), 1, -1, CONFIG)], TIMEOUT)
 
 
-def write(producer: ProducerPort, letters: str, rows: Iterable[Row]) -> None:
-    """Write rows, and return when the broker has acknowledged them.
+def write(producer: ProducerPort, letters: str, rows: Iterable[Row], gone: Iterable[str] = ()) -> None:
+    """Write rows, take back those of the keys that are `gone`, and return when the broker has acknowledged it all.
 
     Raises:
         PublishError: One was not.
     """
-    send(producer, letters, {key_of(row): json.dumps(row.as_json(), ensure_ascii=False).encode() for row in rows})
-
-
-def forget(producer: ProducerPort, letters: str, keys: Sequence[str]) -> None:
-    """Take rows back.
-
-    Raises:
-        PublishError: One stands.
-    """
-    send(producer, letters, dict.fromkeys(keys))
+    written = {key_of(row): json.dumps(row.as_json(), ensure_ascii=False).encode() for row in rows}
+    send(producer, letters, {**dict.fromkeys(gone), **written})
 
 
 def send(producer: ProducerPort, letters: str, rows: Mapping[str, bytes | None]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from kafkaboot.errors import KafkabootError
 from kafkaboot.failure.replay import catalogue, index
+from kafkaboot.failure.replay.index import Contents
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,21 +31,43 @@ def refresh(clients: ClientFactory, topic: str, heard: Callable[[int, int], None
         MissingTopicError: There is no such topic of letters.
         ClientError: The cluster does not answer, or refuses.
     """
-    admin, reader = clients.admin(), clients.reader()
+    keeper = Keeper(clients)
     try:
-        found = catalogue.load(reader, admin, topic, heard)
-        if not found.indexed:
-            index.create(admin, topic)
-        if found.folded or not found.indexed:
-            producer = clients.producer(index.PRODUCER)
-            try:
-                index.write(producer, topic, found.folded)
-            finally:
-                producer.close(index.TIMEOUT)
-        return found
+        return keeper.refresh(topic, heard)
     finally:
-        reader.close()
-        admin.close()
+        keeper.close()
+
+
+class Keeper:
+    """Brings indexes up to date again and again, with the same clients, and reads what it has written only once.
+
+    Args:
+        clients: Makes its clients.
+    """
+
+    def __init__(self, clients: ClientFactory) -> None:
+        self._admin, self._reader = clients.admin(), clients.reader()
+        self._producer = clients.producer(index.PRODUCER)
+        self._before: dict[str, Contents] = {}
+
+    def refresh(self, topic: str, heard: Callable[[int, int], None] | None = None) -> Catalogue:
+        """See the function of that name."""
+        found = catalogue.look(self._reader, self._admin, topic, self._before.pop(topic, None))
+        catalogue.fold(found, self._reader, heard)
+        if not found.indexed:
+            index.create(self._admin, topic)
+        gone = found.contents.gone(found.begins)
+        if found.folded or gone:
+            index.write(self._producer, topic, found.folded, gone)
+        # Kept only now: what could not be written is read and folded again.
+        self._before[topic] = Contents(blocks=dict(found.blocks))
+        return found
+
+    def close(self) -> None:
+        """Drop the connections."""
+        self._producer.close(index.TIMEOUT)
+        self._reader.close()
+        self._admin.close()
 
 
 class Indexer:
@@ -63,6 +86,8 @@ class Indexer:
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._ending = threading.Event()
+        self._keeper: Keeper | None = None
+        self._told: dict[str, str] = {}
         self._thread = threading.Thread(target=self._run, name="kafkaboot-dead-letter-index", daemon=True)
 
     def start(self) -> None:
@@ -91,6 +116,7 @@ class Indexer:
                 topics, self._waiting = self._waiting, set()
             left = {topic for topic in topics if not self._indexed(topic)}
             if ending:
+                self._drop()
                 return
             if left:
                 with self._lock:
@@ -100,12 +126,23 @@ class Indexer:
 
     def _indexed(self, topic: str) -> bool:
         try:
-            refresh(self._clients, topic)
+            if self._keeper is None:
+                self._keeper = Keeper(self._clients)
+            self._keeper.refresh(topic)
         except KafkabootError as error:
-            log.warning(
-                "the index of dead letters %s is behind: %s; a list reads the letters themselves meanwhile",
-                topic,
-                error.line,
-            )
+            self._drop()
+            if self._told.get(topic) != error.line:  # once, not every time that it is tried again
+                self._told[topic] = error.line
+                log.warning(
+                    "the index of dead letters %s is behind: %s; a list reads the letters themselves meanwhile",
+                    topic,
+                    error.line,
+                )
             return False
+        self._told.pop(topic, None)
         return True
+
+    def _drop(self) -> None:
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None:
+            keeper.close()

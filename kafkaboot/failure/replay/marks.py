@@ -68,7 +68,8 @@ class States:
             begin = begins.get(mark.partition, 0)
             known = self._known.setdefault(mark.partition, {})
             for fingerprint, offsets in mark.letters.items():
-                known.update((at, (mark, fingerprint)) for at in offsets if at >= begin)
+                said = (mark, fingerprint)
+                known.update((at, said) for at in offsets if at >= begin)
 
     def of(self, partition: int, offset: int) -> str:
         """The letter's state."""

@@ -13,7 +13,7 @@ from kafkaboot.failure.replay.reading import chunks
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kafkaboot.client import AdminPort, ProducerPort, ReaderPort
+    from kafkaboot.client import AdminPort, ReaderPort
     from kafkaboot.failure.replay.catalogue import Catalogue
     from kafkaboot.failure.replay.selection import Selection
 
@@ -79,17 +79,11 @@ def draw(
     return purge
 
 
-def delete(catalogue: Catalogue, admin: AdminPort, producer: ProducerPort, purge: Purge) -> None:
-    """Delete, and take back what the index said of what is gone.
+def delete(catalogue: Catalogue, admin: AdminPort, purge: Purge) -> list[str]:
+    """Delete; answers the keys of what the index said of letters that are gone.
 
     Raises:
         ClientError: The broker refuses.
     """
     admin.delete_records({TP(catalogue.topic, one): at for one, at in purge.before.items()}, index.TIMEOUT)
-    gone = [
-        index.key_of(block)
-        for block in catalogue.contents.blocks.values()
-        if block.covered <= purge.before.get(block.partition, 0)
-    ]
-    gone += [key for key, mark in catalogue.contents.marks.items() if mark.last < purge.before.get(mark.partition, 0)]
-    index.forget(producer, catalogue.topic, gone)
+    return catalogue.contents.gone(purge.before)

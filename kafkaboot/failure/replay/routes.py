@@ -50,6 +50,7 @@ class Router:
         self._errand, self._topics = errand, topics
         self._parking = naming.parking(letters)
         self._among_parked = naming.is_parking(letters)
+        self._closed = {letters, naming.index(letters), self._parking}
 
     def route(self, letter: Letter) -> Route:
         """What becomes of it."""
@@ -70,6 +71,8 @@ class Router:
         topic = named or origin
         if not topic:
             return Route("", why="names no source topic: name one with --to")
+        if topic in self._closed or topic.startswith("__"):
+            return Route("", why=f"would go to {topic}, where no handler's records are: name another with --to")
         if topic not in self._topics:
             return Route("", why=f"its topic {topic} does not exist: create it, or name another with --to")
         partition = letter.original.partition

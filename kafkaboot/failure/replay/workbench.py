@@ -88,6 +88,15 @@ class Workbench:
         """
         return catalogues.load(self._reader, self._admin, self.topic, self._heard)
 
+    def known(self) -> Catalogue:
+        """What has been done with letters: states, jobs and actions. No letter is read, and none is counted.
+
+        Raises:
+            MissingTopicError: There is no such topic.
+            ClientError: The cluster does not answer.
+        """
+        return catalogues.look(self._reader, self._admin, self.topic)
+
     def refresh(self) -> Catalogue:
         """The same, and the index is brought up to date, or made.
 
@@ -124,7 +133,7 @@ class Workbench:
 
     def mark(self, place: Place) -> Mark | None:
         """What has become of a letter; `None` for a new one."""
-        return self.catalogue().states.mark(*place)
+        return self.known().states.mark(*place)
 
     # --- planning
 
@@ -192,7 +201,7 @@ class Workbench:
             PublishError: A record was not acknowledged.
             ClientError: The cluster does not answer, or another process does this job now.
         """
-        found = self.catalogue()
+        found = self.known()
         topics = self._topics()
         parking = naming.parking(self.topic)
         if parking not in topics and job.errand.deed != "resolve" and not naming.is_parking(self.topic):
@@ -213,7 +222,7 @@ class Workbench:
         except KafkabootError as error:
             # Where this cannot be noted either, the job stands as a kill leaves it, and the first error is told.
             with suppress(KafkabootError):
-                self._end(job, STOPPED, self.catalogue().states.done_by(job.name), {"error": error.line})
+                self._end(job, STOPPED, self.known().states.done_by(job.name), {"error": error.line})
             raise
         self._end(job, progress.state, progress.counts, {"left": progress.left})
         return progress
@@ -230,7 +239,7 @@ class Workbench:
         route = Router(self.topic, errand, self._topics()).source(letter)
         if not route.topic:
             raise WorkbenchError(f"the letter {route.why}", where=letter.where, fate="nothing was sent")
-        found = self.catalogue()
+        found = self.known()
         self._ready(found)
         where: list[str] = []
         refused: list[Any] = []
@@ -258,7 +267,7 @@ class Workbench:
             marking = Marking(name, self.by)
             marking.add(letter.partition, letter.offset, letter.fingerprint, EDITED)
             did = self._did("edit", {"letter": letter.where, "sent": where[0]})
-            index.write(producer, self.topic, [*found.folded, *marking.marks(_now()), did])
+            index.write(producer, self.topic, [*marking.marks(_now()), did])
         finally:
             producer.close(index.TIMEOUT)
         return where[0]
@@ -278,12 +287,8 @@ class Workbench:
             ClientError: The cluster refuses.
         """
         self._ready(found)
-        producer = self._clients.producer(index.PRODUCER)
-        try:
-            purge.delete(found, self._admin, producer, counted)
-            index.write(producer, self.topic, [self._did("purge", counted.as_json())])
-        finally:
-            producer.close(index.TIMEOUT)
+        gone = purge.delete(found, self._admin, counted)
+        self._write([self._did("purge", counted.as_json())], gone=gone)
 
     # --- inside
 
@@ -302,10 +307,10 @@ class Workbench:
         did = self._did(f"{job.errand.deed} {state}", {"job": job.name, "counts": counts, **details})
         self._write([job.ended(state, counts), did])
 
-    def _write(self, *several: Iterable[index.Row]) -> None:
+    def _write(self, *several: Iterable[index.Row], gone: Iterable[str] = ()) -> None:
         producer = self._clients.producer(index.PRODUCER)
         try:
-            index.write(producer, self.topic, [row for rows in several for row in rows])
+            index.write(producer, self.topic, [row for rows in several for row in rows], gone)
         finally:
             producer.close(index.TIMEOUT)
 

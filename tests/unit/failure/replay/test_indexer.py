@@ -6,6 +6,7 @@ import logging
 
 from kafkaboot.errors import ClientError
 from kafkaboot.failure.replay import Indexer
+from kafkaboot.failure.replay.indexer import Keeper
 from kafkaboot.testing import eventually
 
 LETTERS = "orders.shop.dlt"
@@ -61,7 +62,7 @@ def test_without_letters_no_client_is_made():
     Indexer(Refusing()).stop()
 
 
-def test_an_index_that_cannot_be_written_is_a_warning_and_tried_again(desk, monkeypatch, caplog):
+def test_an_index_that_cannot_be_written_is_one_warning_and_tried_again(desk, monkeypatch, caplog):
     monkeypatch.setattr("kafkaboot.failure.replay.indexer.FAILED", 0.01)
     troubles = [ClientError("not allowed", code="TOPIC_AUTHORIZATION_FAILED")] * 2
     create = type(desk.clients.admin()).create_topics
@@ -78,4 +79,33 @@ def test_an_index_that_cannot_be_written_is_a_warning_and_tried_again(desk, monk
         hear(indexer, desk)
         eventually(lambda: folds(desk), 5, "it is written in the end")
         indexer.stop()
-    assert caplog.text.count("the index of dead letters orders.shop.dlt is behind: not allowed") == 2
+    assert caplog.text.count("the index of dead letters orders.shop.dlt is behind: not allowed") == 1
+
+
+def test_the_index_is_read_once_and_then_only_the_tail(desk, monkeypatch):
+    read = []
+    keeper = Keeper(desk.clients)
+    desk.letter()
+    keeper.refresh(LETTERS)
+    with monkeypatch.context() as patch:
+        patch.setattr("kafkaboot.failure.replay.index.read", lambda *_: read.append(1))
+        for number in range(3):
+            desk.letter()
+            assert keeper.refresh(LETTERS).read == 1, number
+    keeper.close()
+    assert read == []
+    assert covered(desk)
+
+
+def test_rows_of_letters_that_retention_took_are_taken_back(desk):
+    for _ in range(1100):
+        desk.letter()
+    keeper = Keeper(desk.clients)
+    keeper.refresh(LETTERS)
+    desk.kafka.topics[LETTERS][0].delete_before(1050)
+    keeper.refresh(LETTERS)
+    keeper.close()
+    with desk.bench() as bench:
+        found = bench.catalogue()
+    assert list(found.contents.blocks) == [(0, 1)]
+    assert found.read == 0

@@ -121,6 +121,16 @@ def test_what_has_no_way_back_is_counted_told_and_left(desk):
     assert desk.states()["card"] == {"new": 1, "retried": 1}
 
 
+@pytest.mark.parametrize("topic", [LETTERS, f"{LETTERS}.index", f"{LETTERS}.parked", "__consumer_offsets"])
+def test_a_forged_source_does_not_send_where_no_records_belong(desk, topic):
+    desk.kafka.create(topic)
+    desk.letter(topic=topic)
+    with desk.bench() as bench:
+        plan = bench.plan(REDRIVE)
+    assert plan.going == 0
+    assert "where no handler's records are" in next(iter(plan.left))
+
+
 def test_forged_headers_are_doubted_and_do_no_harm(desk):
     desk.letter(more=[("kb-redrives", b"many"), ("kb-original-partition", b"-9"), ("kb-attempts", b"\xff")])
     with desk.bench() as bench:
