@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kafkaboot.boot.groups import Groups
 from kafkaboot.config import nearest
 from kafkaboot.errors import KafkabootError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kafkaboot.boot.groups import Groups
     from kafkaboot.consumer import ConsumerGroup
 
 

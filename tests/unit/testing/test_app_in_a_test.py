@@ -8,8 +8,9 @@ from decimal import Decimal
 
 import pytest
 
+from kafkaboot.boot.control import Control
 from kafkaboot.dev.embedded import EmbeddedKafka
-from kafkaboot.errors import ConfigurationError
+from kafkaboot.errors import ConfigurationError, KafkabootError
 from kafkaboot.testing import RunningBroker, TestApp
 
 
@@ -216,3 +217,33 @@ async def test_after_its_end_and_from_another_loop_it_says_what_is_wrong(running
             await elsewhere
     with pytest.raises(RuntimeError, match="is not running"):
         await app.publish("orders", order(shop, 1))
+
+
+async def test_a_handler_and_a_partition_are_paused_and_resumed_while_the_application_runs(running, shop):
+    async with running() as app:
+        control, handled = app.get(Control), app.handler("bill")
+        control.pause("bill")
+        await app.publish("orders", order(shop, 1))
+        await app.nothing_published("invoices", within=0.3)
+        assert control.paused() == ["bill"]
+        control.resume("bill")
+        await handled.settled_within(1)
+        receipt = await app.publish("orders", order(shop, 2))
+        await handled.settled_within(2)
+        control.pause_partition("orders", receipt.partition)
+        assert control.paused() == [f"orders[{receipt.partition}]"]
+        await app.publish("orders", order(shop, 2), key=b"o-2")
+        with pytest.raises(AssertionError, match="3 settled records"):
+            await handled.settled_within(3, within=0.3)
+        control.resume_partition("orders", receipt.partition)
+        await handled.settled_within(3)
+        assert control.paused() == []
+
+
+async def test_what_cannot_be_paused_is_told_with_what_can(running):
+    async with running() as app:
+        control = app.get(Control)
+        with pytest.raises(KafkabootError, match="no handler 'bil' in this process\n  To do: did you mean 'bill'"):
+            control.pause("bil")
+        with pytest.raises(KafkabootError, match=r"no group of this process has orders\[99\]"):
+            control.pause_partition("orders", 99)
