@@ -28,9 +28,20 @@ def embedded():
 def broker(request):
     """The broker that is asked: the embedded one, or a real Apache Kafka."""
     asked = request.getfixturevalue("kafka" if request.param == "apache" else request.param)
-    # A real broker makes the topic of its transactions when somebody first looks for their coordinator.
-    Producer({"bootstrap.servers": asked.bootstrap_servers, "transactional.id": "first"}).init_transactions(30)
-    return asked
+    return introduced(asked)
+
+
+def introduced(broker):
+    """The broker, ready for the protocol client: a real one makes its transactions' topic when a client first looks
+    for their coordinator, which that client does not."""
+    Producer({"bootstrap.servers": broker.bootstrap_servers, "transactional.id": "first"}).init_transactions(30)
+    return broker
+
+
+@pytest.fixture(scope="session")
+def peers(request):
+    """The addresses of both brokers, side by side."""
+    return tuple(introduced(request.getfixturevalue(name)).bootstrap_servers for name in ("embedded", "kafka"))
 
 
 @pytest.fixture(scope="session")

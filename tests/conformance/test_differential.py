@@ -129,14 +129,13 @@ def told(seed, operations, found):
 
 @pytest.mark.real_kafka
 @pytest.mark.timeout(3_600 if os.environ.get("KB_CHAOS") else 240)
-async def test_random_operations_have_the_same_results_on_both_brokers(embedded, kafka):
+async def test_random_operations_have_the_same_results_on_both_brokers(peers):
     given = os.environ.get("KB_SEED")
     first = int(given) if given else random.SystemRandom().randrange(1 << 32)
     seeds = range(first, first + (1 if given else SEQUENCES))
     print(f"seeds {seeds.start} to {seeds.stop - 1}")
     shared, differences, begin = iter(seeds), [], time.monotonic()
-    addresses = embedded.bootstrap_servers, kafka.bootstrap_servers
-    await asyncio.gather(*(compare(addresses, shared, differences) for _ in range(AT_ONCE)))
+    await asyncio.gather(*(compare(peers, shared, differences) for _ in range(AT_ONCE)))
     print(f"{len(seeds)} sequences of {OPERATIONS} operations in {time.monotonic() - begin:.1f} s")
     assert not differences, "\n".join(told(*one) for one in differences)
 
