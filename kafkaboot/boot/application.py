@@ -149,9 +149,7 @@ class Application:
             await self._lifecycle.stop()
         code = analysis.DIED if self._died else analysis.DRAINED if drained else analysis.UNDRAINED
         tallies = [
-            HandlerTally(
-                route.id, *(getattr(route.counters, name) for name in ("handled", "filtered", "retried", "failed"))
-            )
+            HandlerTally.of(route)
             for group in (self.groups.groups if self.groups is not None else ())
             for route in group.routes
         ]

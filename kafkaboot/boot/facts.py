@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from kafkaboot.boot.pipeline import HandlerRow
     from kafkaboot.boot.report import Report
     from kafkaboot.config import Configuration
+    from kafkaboot.consumer import Route
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,10 @@ class Ready:
     seconds: float
 
 
+COUNTED = ("handled", "filtered", "retried", "failed", "skipped", "retried_later", "dead_lettered")
+"""What is told of a handler's records: names of `Counters` and of `HandlerTally`."""
+
+
 @dataclass(frozen=True, slots=True)
 class HandlerTally:
     """What became of a handler's records in this process."""
@@ -57,6 +62,14 @@ class HandlerTally:
     filtered: int
     retried: int
     failed: int
+    skipped: int = 0
+    retried_later: int = 0
+    dead_lettered: int = 0
+
+    @classmethod
+    def of(cls, route: Route) -> HandlerTally:
+        """What a route's counters say now."""
+        return cls(route.id, *(getattr(route.counters, name) for name in COUNTED))
 
 
 @dataclass(frozen=True, slots=True)

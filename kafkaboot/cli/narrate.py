@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from kafkaboot.boot.facts import HandlerTally
     from kafkaboot.boot.pipeline import HandlerRow
 
+RARE = ("filtered", "skipped", "retried_later", "dead_lettered")
+"""What is told of a handler only where it happened."""
+
 HEADINGS = ("handler", "topics", "group", "ordering", "retry", "defined at")
 
 ENDINGS = {
@@ -101,7 +104,9 @@ def tallies(counted: Sequence[HandlerTally]) -> None:
     """One line a handler."""
     width = max((len(one.id) for one in counted), default=0)
     for one in counted:
-        click.echo(f"{one.id:<{width}}  handled {one.handled}  retried {one.retried}  failed {one.failed}")
+        rest = [f"{name.replace('_', ' ')} {getattr(one, name)}" for name in RARE if getattr(one, name)]
+        usual = f"{one.id:<{width}}  handled {one.handled}  retried {one.retried}  failed {one.failed}"
+        click.echo("  ".join([usual, *rest]))
 
 
 def ended(code: int) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from kafkaboot.boot.analysis import CONFIGURATION, UNDRAINED, USAGE, Analysis, analyze
-from kafkaboot.boot.facts import HandlerTally
+from kafkaboot.boot.facts import COUNTED, HandlerTally
 from kafkaboot.boot.pipeline import HandlerRow
 from kafkaboot.cli import narrate
 from kafkaboot.cli.crew import Worker
@@ -58,7 +58,7 @@ class Supervisor:
         self._application = choice.application()
         self._broker: Broker | None = None
         self._workers: list[Worker] = []
-        self._totals: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+        self._totals: dict[str, list[int]] = defaultdict(lambda: [0] * len(COUNTED))
         self._signals: list[int] = []
         self._stopping = self._restarting = self._shown = False
         self._failed: Analysis | None = None
@@ -271,7 +271,7 @@ class Supervisor:
     def _count_up(self, worker: Worker) -> None:
         for one in worker.tallies:
             total = self._totals[one["id"]]
-            for at, name in enumerate(("handled", "filtered", "retried", "failed")):
+            for at, name in enumerate(COUNTED):
                 total[at] += one[name]
         worker.tallies = []
 

@@ -20,7 +20,7 @@ from dataclasses import asdict
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from kafkaboot.boot.facts import Narrator
+from kafkaboot.boot.facts import HandlerTally, Narrator
 from kafkaboot.cli.told import lag
 from kafkaboot.errors import KafkabootError
 
@@ -155,11 +155,10 @@ class _Reporting(Narrator):
                 self._link.tell(no_event=str(error))
 
     def _count(self) -> None:
-        names = ("handled", "filtered", "retried", "failed")
         while not self._ending.wait(PERIOD):
             groups = self.application.groups if self.application is not None else None
             tallies = [
-                {"id": route.id, **{name: getattr(route.counters, name) for name in names}}
+                asdict(HandlerTally.of(route))
                 for group in (groups.groups if groups is not None else ())
                 for route in group.routes
             ]

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from kafkaboot.consumer import Route
 
 _SHOWN = 5
+_RARE = ("filtered", "failed", "retried", "skipped", "retried_later", "dead_lettered")
 
 
 class Raised(NamedTuple):
@@ -38,7 +39,7 @@ class HandlerProbe:
 
     @property
     def settled(self) -> int:
-        """Records that it is done with: handled, or kept out by its filter."""
+        """Records that it is done with: handled, kept out by its filter, skipped, or gone to another topic."""
         return self._route.counters.settled
 
     @property
@@ -55,6 +56,21 @@ class HandlerProbe:
     def failed(self) -> int:
         """Records whose last attempt raised: they are kept and tried again."""
         return self._route.counters.failed
+
+    @property
+    def skipped(self) -> int:
+        """Records that it settled without handling them, by `Skip` or `on_exhausted: skip`."""
+        return self._route.counters.skipped
+
+    @property
+    def dead_lettered(self) -> int:
+        """Records that went to the dead letters."""
+        return self._route.counters.dead_lettered
+
+    @property
+    def retried_later(self) -> int:
+        """Records that went to a retry topic."""
+        return self._route.counters.retried_later
 
     @property
     def retried(self) -> int:
@@ -117,7 +133,7 @@ class HandlerProbe:
 
     def __str__(self) -> str:
         counts = [f"settled {self.settled}"]
-        counts += [f"{name} {getattr(self, name)}" for name in ("filtered", "failed", "retried") if getattr(self, name)]
+        counts += [f"{name.replace('_', ' ')} {getattr(self, name)}" for name in _RARE if getattr(self, name)]
         lines = [f"handler {self._route.id}: {', '.join(counts)}"]
         for where, error, attempt in self.raised[-_SHOWN:]:
             lines.append(f"  attempt {attempt} at {where} raised {type(error).__name__}: {error}{_line(error)}")
