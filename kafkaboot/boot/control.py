@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kafkaboot.boot.groups import Groups
+from kafkaboot.boot.groups import Groups  # noqa: TC001 - the container reads the annotation
 from kafkaboot.config import nearest
 from kafkaboot.errors import KafkabootError
 
