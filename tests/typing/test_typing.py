@@ -30,5 +30,5 @@ def test_each_mistake_in_code_is_found_on_its_line() -> None:
     done = mypy("wrong_code.py")
     found = {int(line.split(":")[1]) for line in done.stdout.splitlines() if ": error:" in line}
     lines = (HERE / "wrong_code.py").read_text().splitlines()
-    calls = ("event_handler(", "publisher(", "event(", "on_start(", "bill(")
+    calls = ("event_handler(", "publisher(", "event(", "on_start(", "on_dead_letter(", "bill(")
     assert found == {number for number, line in enumerate(lines, 1) if line.startswith(calls)}

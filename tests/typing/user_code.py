@@ -12,6 +12,7 @@ from kafkaboot import (
     Header,
     KafkabootError,
     Key,
+    Letter,
     Named,
     Payload,
     Producer,
@@ -22,6 +23,7 @@ from kafkaboot import (
     component,
     event,
     event_handler,
+    on_dead_letter,
     on_start,
     on_stop,
     publisher,
@@ -103,3 +105,12 @@ async def use(tax: Tax, order: OrderPlaced, record: Record, context: Context, pr
 
 
 assert_type(__version__, str)
+
+
+@on_dead_letter
+async def page(letter: Letter) -> None:
+    assert_type(letter.original.topic, str | None)
+    assert_type(letter.headers, list[tuple[str, bytes | None]])
+
+
+paging: Callable[[Letter], Coroutine[Any, Any, None]] = page
