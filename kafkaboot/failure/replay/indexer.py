@@ -7,14 +7,10 @@ import threading
 from typing import TYPE_CHECKING
 
 from kafkaboot.errors import KafkabootError
-from kafkaboot.failure.replay import catalogue, index
-from kafkaboot.failure.replay.index import Contents
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from kafkaboot.client import ClientFactory
-    from kafkaboot.failure.replay.catalogue import Catalogue
+    from kafkaboot.failure.replay.keeper import Keeper
 
 log = logging.getLogger("kafkaboot.failure")
 
@@ -22,52 +18,6 @@ PERIOD = 1.0
 """Seconds between two looks at a topic to which letters are written."""
 FAILED = 30.0
 """Seconds after which indexing is tried again when it failed."""
-
-
-def refresh(clients: ClientFactory, topic: str, heard: Callable[[int, int], None] | None = None) -> Catalogue:
-    """Bring a topic's index up to date, and make it where it is missing; answers what was read and folded for it.
-
-    Raises:
-        MissingTopicError: There is no such topic of letters.
-        ClientError: The cluster does not answer, or refuses.
-    """
-    keeper = Keeper(clients)
-    try:
-        return keeper.refresh(topic, heard)
-    finally:
-        keeper.close()
-
-
-class Keeper:
-    """Brings indexes up to date again and again, with the same clients, and reads what it has written only once.
-
-    Args:
-        clients: Makes its clients.
-    """
-
-    def __init__(self, clients: ClientFactory) -> None:
-        self._admin, self._reader = clients.admin(), clients.reader()
-        self._producer = clients.producer(index.PRODUCER)
-        self._before: dict[str, Contents] = {}
-
-    def refresh(self, topic: str, heard: Callable[[int, int], None] | None = None) -> Catalogue:
-        """See the function of that name."""
-        found = catalogue.look(self._reader, self._admin, topic, self._before.pop(topic, None))
-        catalogue.fold(found, self._reader, heard)
-        if not found.indexed:
-            index.create(self._admin, topic)
-        gone = found.contents.gone(found.begins)
-        if found.folded or gone:
-            index.write(self._producer, topic, found.folded, gone)
-        # Kept only now: what could not be written is read and folded again.
-        self._before[topic] = Contents(blocks=dict(found.blocks))
-        return found
-
-    def close(self) -> None:
-        """Drop the connections."""
-        self._producer.close(index.TIMEOUT)
-        self._reader.close()
-        self._admin.close()
 
 
 class Indexer:
@@ -125,6 +75,8 @@ class Indexer:
             self._ending.wait(FAILED if left else self._period)
 
     def _indexed(self, topic: str) -> bool:
+        from kafkaboot.failure.replay.keeper import Keeper  # not at a start: most applications write no letter
+
         try:
             if self._keeper is None:
                 self._keeper = Keeper(self._clients)

@@ -11,8 +11,8 @@ from kafkaboot.errors import KafkabootError, PublishError
 from kafkaboot.failure.letter import read as read_letter
 from kafkaboot.failure.replay import catalogue as catalogues
 from kafkaboot.failure.replay import index, plan, purge
-from kafkaboot.failure.replay.indexer import refresh
 from kafkaboot.failure.replay.jobs import FINISHED, NAME, STOPPED, Action, Errand, Job, author, new_name
+from kafkaboot.failure.replay.keeper import refresh
 from kafkaboot.failure.replay.marks import EDITED, Marking
 from kafkaboot.failure.replay.reading import chunks
 from kafkaboot.failure.replay.routes import Router, outgoing

@@ -6,7 +6,7 @@ import logging
 
 from kafkaboot.errors import ClientError
 from kafkaboot.failure.replay import Indexer
-from kafkaboot.failure.replay.indexer import Keeper
+from kafkaboot.failure.replay.keeper import Keeper
 from kafkaboot.testing import eventually
 
 LETTERS = "orders.shop.dlt"
