@@ -6,8 +6,6 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-import click
-
 if TYPE_CHECKING:
     from kafkaboot.failure.replay import Progress
 
@@ -44,11 +42,16 @@ class Line:
     def clear(self) -> None:
         """Take it away."""
         if self._dirty:
-            click.echo("\r\x1b[K", err=True, nl=False)
+            self._put("\r\x1b[K")
             self._dirty = False
 
     def _write(self, text: str, *, last: bool) -> None:
         now = time.monotonic()
         if self._shows and (last or now - self._last >= PERIOD):
             self._last, self._dirty = now, True
-            click.echo(f"\r{text}\x1b[K", err=True, nl=False)
+            self._put(f"\r{text}\x1b[K")
+
+    @staticmethod
+    def _put(text: str) -> None:
+        sys.stderr.write(text)
+        sys.stderr.flush()
