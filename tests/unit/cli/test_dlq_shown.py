@@ -20,13 +20,19 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def terminal(monkeypatch):
-    made = Terminal()
-    monkeypatch.setattr(sys, "stderr", made)
+    """Called in the test: between a fixture and its test, pytest puts its own streams back."""
+
+    def at():
+        made = Terminal()
+        monkeypatch.setattr(sys, "stderr", made)
+        return made
+
     monkeypatch.setattr(dlq_progress, "PERIOD", 0.0)
-    return made
+    return at
 
 
 def test_a_long_reading_is_shown_and_a_short_one_is_not(terminal):
+    terminal = terminal()
     line = Line()
     line.reading(10, 100)
     assert terminal.getvalue() == ""
@@ -37,6 +43,7 @@ def test_a_long_reading_is_shown_and_a_short_one_is_not(terminal):
 
 
 def test_a_job_shows_what_is_done_and_what_is_left(terminal):
+    terminal = terminal()
     job = Job("name", Errand("redrive", Selection()), "ada", 0, {}, {}, 1000)
     line = Line()
     line.redriving(Progress(job, {"retried": 300, "parked": 100}, {"why": 50}))
