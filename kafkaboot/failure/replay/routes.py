@@ -80,9 +80,19 @@ class Router:
         return Route(RETRIED, topic, partition if as_before and partition is not None else BY_KEY)
 
 
-def outgoing(letter: Letter, edited_by: str | None = None) -> Headers:
-    """The headers of a record that is sent again: its own, how often it was, and which letter it had been."""
-    own = [(name, value) for name, value in letter.original_headers() if name not in _REPLACED]
+def outgoing(
+    letter: Letter, edited_by: str | None = None, changed: Mapping[str, bytes | None] | None = None
+) -> Headers:
+    """The headers of a record that is sent again: its own, how often it was, and which letter it had been.
+
+    Args:
+        letter: The letter.
+        edited_by: Who changed it, if anybody did.
+        changed: Headers that take the place of those of the same name; `None` takes one away.
+    """
+    changed = changed or {}
+    own = [(name, value) for name, value in letter.original_headers() if name not in {*_REPLACED, *changed}]
+    own += [(name, value) for name, value in changed.items() if value is not None]
     own.append((names.KB_REDRIVES, str(letter.redrives + 1).encode()))
     own.append((names.KB_REDRIVEN_FROM, letter.where.encode()))
     if edited_by is not None:

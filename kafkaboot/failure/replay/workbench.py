@@ -21,7 +21,7 @@ from kafkaboot.failure.replay.work import Progress, Worker
 from kafkaboot.topics import naming
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
     from typing import Self
 
@@ -227,8 +227,20 @@ class Workbench:
         self._end(job, progress.state, progress.counts, {"left": progress.left})
         return progress
 
-    def send_edited(self, letter: Letter, value: bytes | None, to: str | None = None) -> str:
+    def send_edited(
+        self,
+        letter: Letter,
+        value: bytes | None,
+        to: str | None = None,
+        headers: Mapping[str, bytes | None] | None = None,
+    ) -> str:
         """Send a letter's record with another value to where it came from; answers where it stands.
+
+        Args:
+            letter: The letter.
+            value: The new value.
+            to: The topic, in place of the one that it came from.
+            headers: Headers that take the place of those of the same name; `None` takes one away.
 
         Raises:
             WorkbenchError: There is no topic to send it to.
@@ -252,8 +264,8 @@ class Workbench:
 
         producer = self._clients.producer(index.PRODUCER)
         try:
-            headers = outgoing(letter, self.by)
-            index.hand_over(producer, route.topic, value, letter.key, headers, route.partition, answered)
+            sent = outgoing(letter, self.by, headers)
+            index.hand_over(producer, route.topic, value, letter.key, sent, route.partition, answered)
             producer.flush(index.DELIVERY + index.TIMEOUT)
             if not where:
                 why = producer.translate(refused[0]).what if refused else "the broker did not answer in time"
