@@ -137,7 +137,9 @@ class Crew(ABC):
             self._group.crashed(error)
             return False
         away = isinstance(verdict, Away)
-        if not away:
+        if away:
+            assignment.in_order = False
+        else:
             chunk.done[todo[0]] = 1
         with self._lock, self._arrivals:
             lanes.away += away

@@ -52,7 +52,8 @@ class Assignment:
         position: The offset to commit: the first delivered record that is not settled, or just behind the last
             one when all are. `None` until something was delivered.
         committed: What the broker has acknowledged, offset and metadata.
-        in_order: Whether records are settled in order, so that none is ever done beyond the position.
+        in_order: Whether records are settled in order, so that none is ever done beyond the position; not any more from
+            the first record on that goes to another topic, as those behind it are settled before it has arrived.
         writes_map: Whether the map of records done beyond the position, and attempts, go into the commit.
         may_replay: Whether what is settled may be handled again, so that its records are kept.
         attempts: Of records that failed before they were taken over, by offset; emptied as they come.
@@ -75,7 +76,6 @@ class Assignment:
         self.epoch = epoch
         self.lanes: list[Lanes] = []
         self._live = True
-        self.in_order = in_order
         self.may_replay = may_replay
         self.writes_map = True
         self.position: int | None = None
@@ -83,6 +83,7 @@ class Assignment:
         self.chunks: deque[Chunk] = deque()
         self.refused: list[int] = []
         note = note or Note([], {}, None)
+        self.in_order = in_order and not note.done
         self.attempts = dict(note.attempts)
         self.mark: Mark | None = None
         self.suspects: dict[int, int] = {}

@@ -5,9 +5,10 @@ import threading
 
 import pytest
 
-from kafkaboot.consumer import Again, Away, Halt, Settled
+from kafkaboot.consumer import Again, Away, Halt, Settled, commit_note
 from kafkaboot.consumer import crew as crew_room
 from kafkaboot.consumer.commit_note import Attempts
+from kafkaboot.consumer.offsets import Assignment
 from kafkaboot.errors import ProcessDiedError, Skip
 from kafkaboot.testing import eventually_async
 
@@ -59,6 +60,26 @@ async def test_a_record_that_goes_elsewhere_lets_those_behind_it_be_handled_and_
     assert scene.quiet()
     counters = scene.route.counters
     assert (counters.handled, counters.dead_lettered, counters.failed) == (4, 1, 0)
+
+
+@both
+@pytest.mark.parametrize("ordering", ["partition", "key"])
+async def test_what_is_handled_behind_a_record_on_its_way_travels_with_the_commit(
+    kind, ordering, raw, handler_of, route_of, scene_of
+):
+    """While no letter can be written, a restart would repeat everything since; and all of it would stay in memory."""
+    scene = scene_of(route_of(failing(handler_of(kind), 1), backoff=Judge("away"), ordering=ordering))
+    chunk = scene.give(*records(raw, 5))
+    await eventually_async(lambda: chunk.done == b"\1\0\1\1\1")
+    said = scene.assignment.to_commit()
+    assert (said.offset, commit_note.read(said).done) == (1, [range(2, 5)])
+    assert scene.assignment.crowded(3)
+    heir = Assignment(scene.assignment.tp, 2, committed=said, note=commit_note.read(said), in_order=True)
+    again, todo = heir.take(records(raw, 6)[1:])
+    assert [again.records[i].offset() for i in todo] == [1, 5]
+    again.done[4] = 1
+    said = heir.to_commit()
+    assert (said.offset, commit_note.read(said).done) == (1, [range(2, 6)]), "nor does the owner after that repeat it"
 
 
 @both
