@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from kafkaboot.boot.application import Application
     from kafkaboot.boot.blueprint import Blueprint
     from kafkaboot.cli.options import Choice
+    from kafkaboot.client import ClientFactory
     from kafkaboot.config import Configuration
 
 TIMEOUT = 5.0
@@ -107,6 +108,30 @@ def found(choice: Choice) -> tuple[Application, Running | None]:
         return again.application(), running
     wanted: Any = application.configure().bind("kafkaboot.kafka", KafkaSettings).broker
     return application, running if wanted == running.kind else None
+
+
+def refuse_missing(clients: ClientFactory, topic: str) -> None:
+    """Look whether a topic is there: a subscription would wait for it without a word.
+
+    Raises:
+        MissingTopicError: It is not; the text names those that are.
+    """
+    import difflib
+
+    from kafkaboot.topics import MissingTopicError
+
+    admin = clients.admin()
+    try:
+        known = admin.topics(TIMEOUT)
+    finally:
+        admin.close()
+    if topic not in known:
+        near = difflib.get_close_matches(topic, known, n=3)
+        listed = ", ".join(sorted(name for name in known if not name.startswith("__"))) or "none"
+        raise MissingTopicError(
+            f"topic {topic!r} does not exist",
+            todo=f"did you mean {', '.join(near)}?" if near else f"topics that exist: {listed}",
+        )
 
 
 def hush() -> None:

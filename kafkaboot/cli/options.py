@@ -97,3 +97,12 @@ def which_application(*, argument: bool) -> Callable[[Callable[..., Any]], Calla
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Write JSON, for programs.")
+
+
+def header_pairs(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> list[tuple[str, str]]:
+    """The callback of an option that takes headers."""
+    pairs = [value.partition("=") for value in values]
+    for name, equals, _value in pairs:
+        if not equals or not name:
+            raise click.BadParameter(f"{name!r} is no NAME=VALUE")
+    return [(name, value) for name, _, value in pairs]

@@ -26,6 +26,7 @@ SECTIONS = {
     "Look at records, and write some": {
         "publish": Entry("kafkaboot.cli.publish:publish", "write a record, checked by the application's own type"),
         "tail": Entry("kafkaboot.cli.tail:tail", "show records of a topic as they come"),
+        "probe": Entry("kafkaboot.cli.probe:probe", "a record through the real handler, and nothing gets out"),
         "lag": Entry("kafkaboot.cli.lag:lag", "how far behind each group is"),
     },
     "When handlers failed": {

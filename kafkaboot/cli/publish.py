@@ -9,20 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kafkaboot.cli.lazy_group import examples
-from kafkaboot.cli.options import Choice, as_json, which_application
+from kafkaboot.cli.options import Choice, as_json, header_pairs, which_application
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kafkaboot.boot.blueprint import Blueprint
-
-
-def _headers(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> list[tuple[str, str]]:
-    pairs = [value.partition("=") for value in values]
-    for name, equals, _value in pairs:
-        if not equals or not name:
-            raise click.BadParameter(f"{name!r} is no NAME=VALUE")
-    return [(name, value) for name, _, value in pairs]
 
 
 @click.command(
@@ -37,7 +29,7 @@ def _headers(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
 @click.argument("value", default="-")
 @which_application(argument=False)
 @click.option("--key", help="The record's key.")
-@click.option("--header", "headers", multiple=True, metavar="NAME=VALUE", callback=_headers, help="A header.")
+@click.option("--header", "headers", multiple=True, metavar="NAME=VALUE", callback=header_pairs, help="A header.")
 @click.option("--type", "type_name", metavar="NAME", help="The event's name, where the topic carries several.")
 @click.option("--count", type=click.IntRange(1, 1_000_000), default=1, show_default=True, help="How many times.")
 @as_json

@@ -52,14 +52,14 @@ def tail(choice: Choice, *, topic: str, start: int, partition: int | None, count
     No group's offsets are touched: it reads as a group of its own that never commits (kafkaboot-tail-...). With --json
     each line is one object.
     """
-    from kafkaboot.cli.connection import connect
+    from kafkaboot.cli.connection import connect, refuse_missing
     from kafkaboot.cli.output import say, write_json_line
     from kafkaboot.cli.shown import Reader
 
     connection = connect(choice)
     if connection.trouble is not None:
         say(f"without the application's types: {connection.trouble.what}", fg="yellow")
-    _refuse_missing(connection.clients, topic)
+    refuse_missing(connection.clients, topic)
     reader = Reader(connection.blueprint)
     left = count
     try:
@@ -112,24 +112,3 @@ class _From:
 
     def lost(self, partitions: Sequence[TP]) -> None:
         """Nothing is committed."""
-
-
-def _refuse_missing(clients: ClientFactory, topic: str) -> None:
-    """Raise where there is no such topic: a subscription would wait for it without a word."""
-    import difflib
-
-    from kafkaboot.cli.connection import TIMEOUT
-    from kafkaboot.topics import MissingTopicError
-
-    admin = clients.admin()
-    try:
-        known = admin.topics(TIMEOUT)
-    finally:
-        admin.close()
-    if topic not in known:
-        near = difflib.get_close_matches(topic, known, n=3)
-        listed = ", ".join(sorted(name for name in known if not name.startswith("__"))) or "none"
-        raise MissingTopicError(
-            f"topic {topic!r} does not exist",
-            todo=f"did you mean {', '.join(near)}?" if near else f"topics that exist: {listed}",
-        )

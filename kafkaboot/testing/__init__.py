@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from kafkaboot.testing.handler_probe import HandlerProbe
     from kafkaboot.testing.history import Event, History
     from kafkaboot.testing.probes import eventually, eventually_async
+    from kafkaboot.testing.probing.probe import Probe
+    from kafkaboot.testing.probing.probed import Probed
     from kafkaboot.testing.proxy import ChaosProxy
     from kafkaboot.testing.rebalance import force_rebalance
     from kafkaboot.testing.report import Report, Violation
@@ -30,6 +32,8 @@ _FILES = {
     "HandlerProbe": "handler_probe",
     "History": "history",
     "Input": "checker",
+    "Probe": "probing.probe",
+    "Probed": "probing.probed",
     "Report": "report",
     "RunningBroker": "brokers",
     "SessionBrokers": "brokers",
@@ -62,6 +66,8 @@ __all__ = [
     "HandlerProbe",
     "History",
     "Input",
+    "Probe",
+    "Probed",
     "Report",
     "RunningBroker",
     "SessionBrokers",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from kafkaboot.boot import Application, Component, DeskBroker
+from kafkaboot.boot.component import APPLICATION
 from kafkaboot.boot.lifecycle import in_thread
 from kafkaboot.boot.running import topic_uses
 from kafkaboot.client import TopicSpec
@@ -267,24 +268,10 @@ class TestApp:
         where = "the test"
         given: list[Component] = [
             Component.holding(self.broker, where=where, source=where, provides=DeskBroker),
-            Component.holding(self._overheard, where=where, source="the application"),
+            Component.holding(self._overheard, where=where, source=APPLICATION),
+            *doubles(components),
         ]
-        given += [
-            Component.holding(double, where=where, source="the application", provides=kind)
-            for kind, double in components.items()
-        ]
-        said = {"kafkaboot.kafka.topics": "create", "kafkaboot.application.tune-gc": False, **overrides}
-        plain = Application(app, directory=directory, defaults=_DEFAULTS).configure()
-        profiles = [*(name for name in plain.profiles if name != "default"), PROFILE]
-        return Application(
-            app,
-            directory=directory,
-            defaults=_DEFAULTS,
-            profiles=profiles,
-            known_profiles=profiles,
-            overrides=[f"{key}={_text(value)}" for key, value in said.items()],
-            components=given,
-        )
+        return configured(app, directory, {"kafkaboot.kafka.topics": "create", **overrides}, given)
 
     def _create(self, topic: str) -> None:
         admin = self._clients.admin()
@@ -379,6 +366,32 @@ class TestApp:
         near = difflib.get_close_matches(topic, known, n=1)
         advice = f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(sorted(known))}"
         return f"topic {topic} does not exist{advice}"
+
+
+def doubles(components: Mapping[type[Any], object]) -> list[Component]:
+    """A test's instances, by the type that they stand in for."""
+    return [
+        Component.holding(double, where="the test", source=APPLICATION, provides=kind)
+        for kind, double in components.items()
+    ]
+
+
+def configured(
+    app: str | None, directory: str | Path, overrides: Mapping[str, object], components: Sequence[Component]
+) -> Application:
+    """The application as a test runs it: with the profile `test` beside those that the configuration makes active."""
+    said = {"kafkaboot.application.tune-gc": False, **overrides}
+    plain = Application(app, directory=directory, defaults=_DEFAULTS).configure()
+    profiles = [*(name for name in plain.profiles if name != "default"), PROFILE]
+    return Application(
+        app,
+        directory=directory,
+        defaults=_DEFAULTS,
+        profiles=profiles,
+        known_profiles=profiles,
+        overrides=[f"{key}={_text(value)}" for key, value in said.items()],
+        components=components,
+    )
 
 
 def _text(value: object) -> str:

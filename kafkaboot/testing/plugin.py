@@ -1,4 +1,4 @@
-"""The pytest plugin: the fixture `app`, the marker `kafka`, the option `--kafka`.
+"""The pytest plugin: the fixtures `app` and `probe`, the marker `kafka`, the option `--kafka`.
 
 Nothing of kafkaboot is loaded before a test asks for one of its fixtures.
 """
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kafkaboot.dev import Broker
     from kafkaboot.testing.app import TestApp
     from kafkaboot.testing.brokers import SessionBrokers
+    from kafkaboot.testing.probing.probe import Probe
 
 _MARK = (
     "kafka(broker): the broker that the fixture `app` runs on: embedded (default), local (a real Apache Kafka on the "
@@ -137,6 +138,27 @@ def app(request: pytest.FixtureRequest) -> TestApp:
             running: TestApp = request.getfixturevalue(f"_kafkaboot_running_{library}")
             return running
     raise pytest.UsageError("the fixture `app` needs a plugin that runs async tests: pip install pytest-asyncio")
+
+
+@pytest.fixture
+def probe(
+    request: pytest.FixtureRequest,
+    kafkaboot_application: str | None,
+    kafkaboot_overrides: dict[str, object],
+    kafkaboot_components: dict[type[Any], object],
+) -> Probe:
+    """Calls a handler with a record, without a broker, and lets nothing out. See `kafkaboot.testing.Probe`."""
+    from kafkaboot.testing.app import configured, doubles
+    from kafkaboot.testing.probing.probe import Probe
+
+    return Probe(
+        configured(
+            kafkaboot_application,
+            _directory(request.config.rootpath),
+            kafkaboot_overrides,
+            doubles(kafkaboot_components),
+        )
+    )
 
 
 def _directory(root: Path) -> Path:
