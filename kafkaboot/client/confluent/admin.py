@@ -186,14 +186,19 @@ class ConfluentAdmin:
 
     def group_members(self, group: str, timeout: float) -> int:
         """How many members the group has now; 0 for a group that nobody knows."""
-        futures = self._ask("describe_consumer_groups", [group], timeout, f"the members of group {group}")
-        try:
-            found = self._answer(futures[group], time.monotonic() + timeout, f"the members of group {group}")
-        except ClientError as error:
-            if error.code == "GROUP_ID_NOT_FOUND":
-                return 0
-            raise
-        return len(found.members)
+        until = time.monotonic() + timeout
+        while True:
+            left = max(0.1, until - time.monotonic())
+            futures = self._ask("describe_consumer_groups", [group], left, f"the members of group {group}")
+            try:
+                return len(self._answer(futures[group], until, f"the members of group {group}").members)
+            except ClientError as error:
+                if error.code == "GROUP_ID_NOT_FOUND":
+                    return 0
+                # A coordinator that has just moved, or is just loading, is not asked again by the client.
+                if "COORDINATOR" not in error.code or time.monotonic() >= until:
+                    raise
+            time.sleep(_LOOK)
 
     def delete_groups(self, names: Collection[str], timeout: float) -> None:
         """Delete groups without members; one that does not exist is no error."""

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from kafkaboot.client import TP, TopicSpec
-from kafkaboot.errors import KafkabootError, PublishError
+from kafkaboot.errors import ClientError, KafkabootError, PublishError
 from kafkaboot.failure.letter import read as read_letter
 from kafkaboot.failure.replay import catalogue as catalogues
 from kafkaboot.failure.replay import index, plan, purge
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from kafkaboot.failure.replay.plan import Plan
     from kafkaboot.failure.replay.purge import Purge
 
+ASKING = 3.0
+"""Seconds in which a group must tell of its members."""
 PARKING = {"retention.ms": "-1"}
 """Parked letters stay until somebody decides."""
 
@@ -148,8 +150,11 @@ class Workbench:
         return plan.draw(found, self._reader, errand, Router(self.topic, errand, self._topics()), self._heard)
 
     def absent(self, groups: Iterable[str]) -> list[str]:
-        """Those of the groups that have no member now: nobody takes what is sent to their topics."""
-        return [group for group in sorted(groups) if group and not self._admin.group_members(group, index.TIMEOUT)]
+        """Those of the groups that have no member now: nobody takes what is sent to their topics.
+
+        One that cannot be asked (no permission, a coordinator that is away) is not among them.
+        """
+        return [group for group in sorted(groups) if group and self._members(group) == 0]
 
     def unfinished(self, errand: Errand, found: Catalogue) -> Job | None:
         """The latest job of the same errand that has not come to its end."""
@@ -303,6 +308,12 @@ class Workbench:
         self._write([self._did("purge", counted.as_json())], gone=gone)
 
     # --- inside
+
+    def _members(self, group: str) -> int | None:
+        try:
+            return self._admin.group_members(group, ASKING)
+        except ClientError:
+            return None  # a word of warning less; nobody is kept from sending by it
 
     def _topics(self) -> dict[str, TopicInfo]:
         return self._admin.topics(index.TIMEOUT)

@@ -290,3 +290,12 @@ def test_a_jobs_name_is_used_once(desk):
 def test_groups_without_members_are_known(desk):
     with desk.bench() as bench:
         assert bench.absent(["shop", ""]) == ["shop"]
+
+
+def test_a_group_that_cannot_be_asked_keeps_nobody_from_sending(desk, monkeypatch):
+    def refusing(*_):
+        raise refusal("GROUP_AUTHORIZATION_FAILED", "not allowed")
+
+    monkeypatch.setattr("kafkaboot.client.memory.admin.MemoryAdmin.group_members", refusing)
+    with desk.bench() as bench:
+        assert bench.absent(["shop"]) == []
