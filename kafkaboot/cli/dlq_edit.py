@@ -12,7 +12,7 @@ import click
 
 from kafkaboot.cli.dlq_options import as_whom, cluster, letter_of, unasked, workbench
 from kafkaboot.cli.lazy_group import examples
-from kafkaboot.cli.options import Choice, which_application
+from kafkaboot.cli.options import Choice, header_pairs, which_application
 
 if TYPE_CHECKING:
     from kafkaboot.cli.dlq_letter import Read
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     epilog=examples(
         "kafkaboot dlq edit orders.shop.dlt 0@17",
         "kafkaboot dlq edit orders.shop.dlt 0@17 --value mended.json --yes",
+        "kafkaboot dlq edit orders.shop.dlt 0@17 --header tenant=north --without trace",
         "jq '.total = \"30.00\"' letter.json | kafkaboot dlq edit orders.shop.dlt 0@17 --value - --yes",
     ),
 )
@@ -31,16 +32,28 @@ if TYPE_CHECKING:
 @click.argument("record", required=False, metavar="PARTITION@OFFSET")
 @which_application(argument=False)
 @click.option("--value", "source", metavar="FILE", help='The new value; "-": standard input. Default: $EDITOR.')
+@click.option("--header", "set_", multiple=True, metavar="NAME=VALUE", callback=header_pairs, help="Set a header.")
+@click.option("--without", multiple=True, metavar="NAME", help="Take a header away.")
 @click.option("--to", metavar="TOPIC", help="Send it there, not to where it came from.")
 @as_whom
 @unasked
 def edit(
-    choice: Choice, *, topic: str, record: str | None, source: str | None, to: str | None, by: str | None, yes: bool
+    choice: Choice,
+    *,
+    topic: str,
+    record: str | None,
+    source: str | None,
+    set_: list[tuple[str, str]],
+    without: tuple[str, ...],
+    to: str | None,
+    by: str | None,
+    yes: bool,
 ) -> None:
     """Change a letter's value, check it by the handler's own type, show what changed, and send the record again.
 
-    Key and headers stay; the record says who changed it (kb-edited-by). The letter itself stays as it is, with the
-    state "edited".
+    Its key stays, and every header that is not named; the record says who changed it (kb-edited-by). The letter itself
+    stays as it is, with the state "edited". With --header or --without the value is left as it is unless --value says
+    otherwise.
     """
     from kafkaboot.cli.dlq_letter import annotation_of, called, refusal, shown
     from kafkaboot.cli.output import say
@@ -49,13 +62,22 @@ def edit(
     topic, place = letter_of(topic, record)
     if source == "-" and not yes:
         raise click.UsageError("The value comes from standard input, where nobody can answer: add --yes")
+    changed: dict[str, bytes | None] = {**dict.fromkeys(without), **{name: text.encode() for name, text in set_}}
     connection = cluster(choice)
     with workbench(connection, topic, by) as bench:
         letter = bench.letter(place)
         annotation = annotation_of(connection.blueprint, letter)
         before = shown(letter.value, annotation)
-        mended = _given(source) if source is not None else _written(letter, before)
-        if mended is None or mended == letter.value:
+        mended = letter.value
+        if source is not None:
+            mended = _given(source)
+        elif not changed:
+            mended = _written(letter, before)
+        own = dict(letter.original_headers())
+        changed = {
+            name: value for name, value in changed.items() if (name in own if value is None else own.get(name) != value)
+        }
+        if mended == letter.value and not changed:
             click.echo("nothing was changed, and nothing was sent")
             return
         problem = refusal(mended, annotation, letter.where) if annotation is not None else None
@@ -66,10 +88,15 @@ def edit(
         if mark is not None:
             say(f"this letter is {mark.state} already, by {mark.by}", fg="yellow")
         _tell_changes(before, shown(mended, None))
+        for name, value in changed.items():
+            if name in own:
+                click.secho(f"-header {name}: {str(own[name] or b'', 'utf-8', 'backslashreplace')}", fg="red")
+            if value is not None:
+                click.secho(f"+header {name}: {value.decode()}", fg="green")
         target = to or letter.original.topic or "nowhere"
         if not yes:
             click.confirm(f"Send the mended record to {target}?", abort=True)
-        click.echo(f"sent: {bench.send_edited(letter, mended, to)}")
+        click.echo(f"sent: {bench.send_edited(letter, mended, to, changed)}")
         say(f"see it: {command('show', topic, None, [str(place)])}", dim=True)
 
 
@@ -87,12 +114,12 @@ def _file(source: str) -> bytes:
 
 
 def _written(letter: Letter, before: Read) -> bytes | None:
-    """What somebody made of it in an editor; `None` where it was left as it was."""
+    """What somebody made of it in an editor; the value itself where it was left as it was."""
     if before.text is None and letter.value is not None:
         raise click.UsageError("The value is no text: give the new one with --value FILE")
     text: Any = click.edit(before.text or "", extension=".json" if before.json else ".txt")
     if text is None or text.rstrip("\n") == (before.text or ""):
-        return None
+        return letter.value
     if not before.json:
         return str(text).removesuffix("\n").encode()
     try:

@@ -305,6 +305,20 @@ def test_an_editor_that_changes_nothing_sends_nothing(dlq, letters, monkeypatch)
     assert "is not JSON" in dlq("edit", LETTERS, "0@0", "--yes", code=2)
 
 
+def test_headers_are_set_and_taken_away(dlq, letters):
+    letters.write()
+    output = dlq(
+        "edit", LETTERS, "0@0", "--header", "tenant=north", "--without", "source", "--without", "none", "--yes"
+    )
+    assert "+header tenant: north" in output
+    assert "-header source: desk" in output
+    assert "none" not in output
+    (record,) = letters.kafka.records("orders")
+    assert record.value() == b'{"order_id": "o-1"}'
+    assert [name for name, _ in record.headers()] == ["tenant", "kb-redrives", "kb-redriven-from", "kb-edited-by"]
+    assert "nothing was changed" in dlq("edit", LETTERS, "0@0", "--header", "source=desk", "--yes")
+
+
 def test_an_edit_from_standard_input_cannot_ask(dlq, letters):
     letters.write()
     assert "add --yes" in dlq("edit", LETTERS, "0@0", "--value", "-", input="{}", code=2)
