@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -112,6 +113,8 @@ def _tell_next(letter: Letter) -> None:
 
     here = Place(letter.partition, letter.offset)
     click.secho("next", dim=True)
+    if letter.handler:
+        click.echo(f"  see it fail:       {shlex.join(['kafkaboot', 'probe', letter.handler, letter.where])}")
     click.echo(f"  mend and send it:  {command('edit', letter.topic, None, [str(here)])}")
     click.echo(f"  send it as it is:  {command('replay', letter.topic, Selection(record=here))}")
     click.echo(f"  all of its cause:  {command('replay', letter.topic, Selection(fingerprint=letter.fingerprint))}")

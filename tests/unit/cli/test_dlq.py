@@ -119,6 +119,7 @@ def test_a_letter_is_shown_with_its_reason_its_origin_and_its_value_by_the_handl
     for text in ("shop.CardRefused", "orders[1]@42", "File shop.py, line 3", "source: desk", "order.placed", "o-1"):
         assert text in output
     assert f"kafkaboot dlq edit {LETTERS} 0@0" in output
+    assert f"kafkaboot probe bill '{LETTERS}[0]@0'" in output
     assert dlq("show", f"{LETTERS}[0]@0") == output
 
 
