@@ -62,9 +62,10 @@ def probe(
     "topic" is a whole record, as `kafkaboot tail --json` writes it. Without RECORD, on a terminal, a sample of the
     handler's type is made. A handler that takes batches takes several.
 
-    What the handler needs is built and started, with its decoding, filter, timeout and components. Records that it
-    publishes through kafkaboot are captured and shown; no group is joined and nothing is committed. Its other effects,
-    such as those on a database, really happen. Ends with 1 if the record would not be settled by the handler.
+    What the handler needs is built and started, with its decoding, filter, timeout and components. Records that go
+    through the application's Producer and @publishers are captured and shown; no group is joined and nothing is
+    committed. Other effects really happen: those on a database, and of Kafka clients that the code makes itself. Ends
+    with 1 if the record would not be settled by the handler.
     """
     from kafkaboot.cli.connection import hush
     from kafkaboot.cli.output import say, write_json
