@@ -228,7 +228,7 @@ async def test_a_handler_and_a_partition_are_paused_and_resumed_while_the_applic
         assert control.paused() == ["bill"]
         control.resume("bill")
         await handled.settled_within(1)
-        receipt = await app.publish("orders", order(shop, 2))
+        receipt = await app.publish("orders", order(shop, 2), key=b"o-2")
         await handled.settled_within(2)
         control.pause_partition("orders", receipt.partition)
         assert control.paused() == [f"orders[{receipt.partition}]"]
