@@ -14,7 +14,7 @@ from kafkaboot.boot.component import APPLICATION, Component, dependency
 from kafkaboot.boot.conditions import Surroundings
 from kafkaboot.boot.container import Container
 from kafkaboot.boot.exception_names import check_circuits, check_policies
-from kafkaboot.boot.failing import refuse_unordered
+from kafkaboot.boot.failing import refuse_retry_topics
 from kafkaboot.boot.letters import letter_function
 from kafkaboot.boot.pipeline import PUBLISHER, Preparation, refuse_overlaps
 from kafkaboot.boot.report import Report
@@ -187,7 +187,7 @@ def draw(
     container = Container(here.components, built)
     container.check([handler.demand for handler in handlers])
     refuse_overlaps(handlers)
-    refuse_unordered(handlers)
+    refuse_retry_topics(handlers)
     sections.update({spec.prefix: spec.model for spec in declarations.settings})
     report = Report([*decisions, *left_out], overrides=preparation.overrides)
     analyzers = tuple(one for each in found for one in each.auto.analyzers)

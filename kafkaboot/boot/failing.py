@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kafkaboot.boot.pipeline import Handler
     from kafkaboot.consumer import Route
     from kafkaboot.declare import HandlerSpec
-    from kafkaboot.failure import DeadLetters, RetrySettings, RetryTopics
+    from kafkaboot.failure import DeadLetters, KeyOrder, Recovery, RetrySettings
 
 
 def policy(spec: HandlerSpec, policies: Mapping[str, RetrySettings]) -> tuple[RetryPolicy, str]:
@@ -46,44 +46,66 @@ def policy(spec: HandlerSpec, policies: Mapping[str, RetrySettings]) -> tuple[Re
     )
 
 
-def refuse_unordered(handlers: Sequence[Handler]) -> None:
+def refuse_retry_topics(handlers: Sequence[Handler]) -> None:
     """Refuse retry topics that cannot mean what they say, and two handlers whose retry topics collide.
 
     Raises:
         DeclarationError: A handler, or two.
     """
     claims: dict[str, tuple[Handler, tuple[str, str, str | None]]] = {}
+    groups = {handler.group: handler for handler in reversed(handlers)}
     for handler in handlers:
-        spec, retry = handler.spec, handler.retry
-        if not retry.topics:
+        if not handler.retry.topics:
             continue
-        if spec.pattern is not None:
-            raise DeclarationError(
-                f"handler {spec.id} takes topics by a pattern, and its retry policy {handler.retry_name!r} has retry "
-                "topics: they are made at start, after the topics that it takes",
-                where=spec.where,
-                todo="name the topics, or take a policy without topics",
-            )
-        if retry.keep_order is not None and (handler.batch is not None or spec.ordering == "unordered"):
-            what = "takes batches" if handler.batch is not None else "is unordered"
-            raise DeclarationError(
-                f"handler {spec.id} {what}, and its retry policy {handler.retry_name!r} keeps the order of keys",
-                where=spec.where,
-                todo='take single records with ordering="key" or "partition", or leave keep-order out',
-            )
-        for source in spec.topics:
+        _refuse(handler, groups.get(retry_group(handler.group)))
+        for source in handler.spec.topics:
             for topic in retry_topics(handler, source):
-                claim = (source, handler.group, retry.keep_order)
+                claim = (source, handler.group, handler.retry.keep_order)
                 other, claimed = claims.setdefault(topic, (handler, claim))
                 if claimed != claim:
                     raise DeclarationError(
-                        f"the retry topics of handler {spec.id} (topic {source!r}, group {handler.group!r}) and of "
-                        f"handler {other.spec.id} (topic {claimed[0]!r}, group {claimed[1]!r}) are both called "
+                        f"the retry topics of handler {handler.spec.id} (topic {source!r}, group {handler.group!r}) "
+                        f"and of handler {other.spec.id} (topic {claimed[0]!r}, group {claimed[1]!r}) are both called "
                         f"{topic!r}: each would take the other's records",
-                        where=spec.where,
+                        where=handler.spec.where,
                         todo=f"give one of them other delays, another group or keep-order like the other's "
                         f"({other.spec.where})",
                     )
+
+
+def _refuse(handler: Handler, namesake: Handler | None) -> None:
+    """`namesake`: a handler whose own group is called as that of this one's retries."""
+    spec, retry = handler.spec, handler.retry
+    if spec.pattern is not None:
+        raise DeclarationError(
+            f"handler {spec.id} takes topics by a pattern, and its retry policy {handler.retry_name!r} has retry "
+            "topics: they are made at start, after the topics that it takes",
+            where=spec.where,
+            todo="name the topics, or take a policy without topics",
+        )
+    if retry.keep_order is not None and (handler.batch is not None or spec.ordering == "unordered"):
+        what = "takes batches" if handler.batch is not None else "is unordered"
+        raise DeclarationError(
+            f"handler {spec.id} {what}, and its retry policy {handler.retry_name!r} keeps the order of keys",
+            where=spec.where,
+            todo='take single records with ordering="key" or "partition", or leave keep-order out',
+        )
+    if namesake is not None:
+        raise DeclarationError(
+            f"the retry topics of handler {spec.id} are taken by group {namesake.group!r}, which is the group of "
+            f"handler {namesake.spec.id}",
+            where=spec.where,
+            todo=f"give handler {namesake.spec.id} another group ({namesake.spec.where})",
+        )
+    names = [naming.written(delay) for delay in retry.topics]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise DeclarationError(
+            f"two delays of retry policy {handler.retry_name!r} of handler {spec.id} are both {twice} to the "
+            "millisecond, so that their topics would be one",
+            where=spec.where,
+            todo="leave one of them out",
+        )
 
 
 def retry_topics(handler: Handler, source: str) -> list[str]:
@@ -92,11 +114,16 @@ def retry_topics(handler: Handler, source: str) -> list[str]:
     return [naming.retry(source, handler.group, delay) for delay in delays]
 
 
+def retry_group(group: str) -> str:
+    """The consumer group that takes the retry topics of a group's handlers."""
+    return f"{group}.retry"
+
+
 def retry_uses(handlers: Sequence[Handler]) -> list[TopicUse]:
     """The retry topics, each made like its source."""
     return [
         TopicUse(topic, f"handler {handler.spec.id} sends records there for a later attempt", handler.spec.where,
-                 source=source)
+                 source=source, aligned=True)
         for handler in handlers
         for source in handler.spec.topics
         for topic in retry_topics(handler, source)
@@ -136,53 +163,58 @@ class Failures:
             retry.attempts,
             dead,
             retry.time_limit,
-            None,
-            spec.on_exhausted,
+            exhausted=spec.on_exhausted,
         )
         route = dataclasses.replace(route, failing=recovery, deaths=retry.deaths)
         return self._with_retry_topics(handler, route, recovery) if retry.topics else route
 
-    def _with_retry_topics(self, handler: Handler, route: Route, recovery: Any) -> Route:
+    def _with_retry_topics(self, handler: Handler, route: Route, recovery: Recovery) -> Route:
         from kafkaboot.consumer import Counters
-        from kafkaboot.failure import KeyOrder, RetryTopics, Steps, batch_when_due, guarded, when_due
+        from kafkaboot.failure import BackoffThenDelays, RetryTopics, batch_when_due, guarded, when_due
 
+        spec, retry = handler.spec, handler.retry
         if self._letters is None:
             raise DeclarationError(
-                f"handler {handler.spec.id} has retry topics, and `dead-letter`, which writes them, is excluded",
-                where=handler.spec.where,
+                f"handler {spec.id} has retry topics, and `dead-letter`, which writes them, is excluded",
+                where=spec.where,
                 todo="take it out of kafkaboot.autoconfigure.exclude, or leave topics out of the retry policy",
             )
-        spec, delays = handler.spec, handler.retry.topics
-        retries = f"{handler.group}.retry"
-        order = None
-        if handler.retry.keep_order is not None:
-            detours = {source: retry_topics(handler, source)[0] for source in spec.topics}
-            order = KeyOrder(handler.group, detours, retries, self._one(ClientFactory))
-            self.listeners.append(order)
-        topics: RetryTopics = RetryTopics(spec.id, handler.group, spec.topics, delays, self._letters, order)
-        in_lane = delays if order is not None else delays[:1]
+        order = self._order(handler, route)
+        delays, in_lane = retry.topics, retry.topics[1:] if order is not None else ()
+        topics = RetryTopics(spec.id, handler.group, spec.topics, delays, self._letters, order, retry.time_limit)
+        again = dataclasses.replace(recovery, earlier=topics.earlier, later=topics)
+        if order is not None:
+            backoff = BackoffThenDelays(recovery.backoff, retry.attempts, delays)
+            again = dataclasses.replace(again, later=None, backoff=backoff, attempts=retry.attempts + len(delays))
         later = dataclasses.replace(
             route,
             id=f"{spec.id}.retry",
             topics=tuple(topics.topics),
             start="earliest",
-            ordering="key" if order is not None else route.ordering,
+            ordering=route.ordering if order is None else "key",
             plain=None,
             call=None if route.call is None else when_due(route.call, in_lane),
             batch_call=None if route.batch_call is None else batch_when_due(route.batch_call),
             counters=Counters(),
-            failing=dataclasses.replace(
-                recovery,
-                backoff=Steps(in_lane),
-                attempts=len(in_lane) if order is not None else 1,
-                later=None if order is not None else topics,
-            ),
+            failing=again,
         )
-        self.retries.setdefault(retries, []).append(later)
+        self.retries.setdefault(retry_group(handler.group), []).append(later)
         main = dataclasses.replace(route, failing=dataclasses.replace(recovery, later=topics))
         if order is None or main.call is None:
             return main
         return dataclasses.replace(main, call=guarded(main.call, order.check(topics)), plain=None)
+
+    def _order(self, handler: Handler, route: Route) -> KeyOrder | None:
+        from kafkaboot.failure import KeyOrder
+
+        if handler.retry.keep_order is None:
+            return None
+        detours = {source: retry_topics(handler, source)[0] for source in handler.spec.topics}
+        clients, repeats = self._one(ClientFactory), route.forwarding is not None
+        retries = retry_group(handler.group)
+        order = KeyOrder(handler.spec.id, handler.group, detours, retries, clients, repeats=repeats)
+        self.listeners.append(order)
+        return order
 
     def _one(self, wanted: type[Any]) -> Any:
         found = self._container.providing(wanted)

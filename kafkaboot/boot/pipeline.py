@@ -172,6 +172,10 @@ class Preparation:
             wishes.append(dependency(CIRCUIT, Circuits))
         payload = signature.payload
         retry, retry_name = policy(spec, self.policies)
+        if retry.keep_order is not None and spec.ordering == "partition":
+            # A record that leaves for a retry topic is overtaken by its partition anyway, and a key that is about to
+            # come back waits for that in its lane.
+            spec = dataclasses.replace(spec, ordering="key")
         batch = None
         if signature.batch:
             if spec.ordering == "unordered":

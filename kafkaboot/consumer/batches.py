@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class NotBegun(BatchFailed):
-    """A record of the batch cannot be decoded: the handler was not called, so that nothing before it is settled."""
+    """A record of the batch cannot be handled now: the handler was not called, so that nothing before it is settled."""
 
 
 class BatchRun:

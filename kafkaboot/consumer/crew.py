@@ -6,9 +6,10 @@ import logging
 import threading
 from abc import ABC, abstractmethod
 from functools import partial
+from time import time
 from typing import TYPE_CHECKING, Any, Protocol
 
-from kafkaboot.consumer.route import Again, Away, Failed, Halt
+from kafkaboot.consumer.route import Again, Away, Detour, Failed, Halt
 from kafkaboot.consumer.telling import Telling
 from kafkaboot.errors import KafkabootError, ProcessDiedError
 from kafkaboot.message import explain
@@ -122,13 +123,16 @@ class Crew(ABC):
         if lanes.away >= AWAY:
             self._later(LOOK, self._failed_again, lane, error)
             return False
-        with self._lock:
-            lanes.failed(lane)
-        record = chunk.records[todo[0]]
-        verdict = self.route.failing.judge(Failed(record, error, lane.attempt, lane.since))
+        record, detour = chunk.records[todo[0]], error if isinstance(error, Detour) else None
+        if detour is None:
+            with self._lock:
+                lanes.failed(lane)
+        first = partial(assignment.settled_before, record)
+        failed = Failed(record, error, lane.attempt, lane.since if lane.attempt else time(), first)
+        verdict = self.route.failing.judge(failed) if detour is None else detour.verdict(failed)
         self._telling.tell(record, error, lane.attempt, verdict)
         if isinstance(verdict, Again):
-            if not verdict.counts:
+            if not verdict.counts and detour is None:
                 with self._lock:
                     lanes.uncounted(lane, verdict.delay)
             self._later(verdict.delay, self._ready_again, lane)
@@ -146,7 +150,7 @@ class Crew(ABC):
             self.route.counters.count(verdict.why)
             more = lanes.proceed(lane)
         if isinstance(verdict, Away):
-            verdict.send(partial(self._arrived, lanes, chunk, todo[0]), lambda: assignment.live)
+            verdict.send(partial(self._arrived, lanes, chunk, todo[0]), partial(self._wanted, assignment))
         return more
 
     def _died_of(self, lane: Lane) -> ProcessDiedError | None:
@@ -166,6 +170,14 @@ class Crew(ABC):
         with self._arrivals:
             lanes.away -= 1
         self._gate.progressed()
+
+    def _wanted(self, assignment: Assignment) -> bool:
+        """Whether a record on its way is still ours to send; whoever is told no leaves it, and does not ask again."""
+        if assignment.live:
+            return True
+        assignment.left.append(1)
+        self._gate.progressed()
+        return False
 
     def _later(self, delay: float, call: Callable[..., None], *arguments: Any) -> None:
         self._loop.call_soon_threadsafe(self._loop.call_later, delay, call, *arguments)

@@ -51,13 +51,14 @@ class Holding:
         return self.assignment.to_commit([one for lanes in self.lanes.values() for one in lanes.attempts()])
 
     def quiet(self) -> bool:
-        """Nobody is in a lane, and every output that was handed over has been answered for.
+        """Nobody is in a lane, and every output and record that was handed over has been answered for.
 
         Only meaningful once the assignment is not live: nobody enters a lane any more.
         """
         if any(lanes.running for lanes in self.lanes.values()):
             return False
-        return self.assignment.unsettled() <= self.buffered() + sum(self.assignment.refused)
+        answered = sum(self.assignment.refused) + sum(self.assignment.left)
+        return self.assignment.unsettled() <= self.buffered() + answered
 
     def replay_later(self, now: float) -> float:
         """Everything from the first unsettled record on is to be handled again; answers after how many seconds."""

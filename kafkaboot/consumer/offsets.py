@@ -60,6 +60,7 @@ class Assignment:
         mark: What the commits say of this owner while it is at work; `None` once it leaves in order.
         suspects: Records at which owners died, by offset: how many; they are not handled again.
         refused: Records whose outputs were not delivered, a number for each report; any thread appends to it.
+        left: Records on their way to another topic that were left to the next owner, a 1 for each; as for `refused`.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Assignment:
         self.committed = committed
         self.chunks: deque[Chunk] = deque()
         self.refused: list[int] = []
+        self.left: list[int] = []
         note = note or Note([], {}, None)
         self.in_order = in_order and not note.done
         self.attempts = dict(note.attempts)
@@ -187,6 +189,19 @@ class Assignment:
     def unsettled(self) -> int:
         """How many taken records are not settled."""
         return sum(chunk.done.count(0) for chunk in self.chunks)
+
+    def settled_before(self, record: RawRecord) -> bool:
+        """Whether every record of the same key before this one is settled; from any thread."""
+        offset, key = record.offset(), record.key()
+        for chunk in list(self.chunks):
+            records, at = chunk.records, chunk.done.find(0, chunk.head)
+            while 0 <= at < len(records):
+                if records[at].offset() >= offset:
+                    return True
+                if records[at].key() == key:
+                    return False
+                at = chunk.done.find(0, at + 1)
+        return True
 
     def remaining(self) -> list[list[RawRecord]]:
         """What was taken and must be handled again: everything from the first unsettled record on."""

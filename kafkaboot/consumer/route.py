@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
+from kafkaboot.errors import Signal
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -53,20 +55,27 @@ class Forwarding(Protocol):
         """Hand over what one call returned."""
 
 
+def _at_once() -> bool:
+    return True
+
+
 class Failed(NamedTuple):
     """An attempt at a record that raised.
 
     Attributes:
         record: As it was polled.
         error: What was raised.
-        attempt: Which attempt it was; 1 is the first.
+        attempt: Which attempt it was; 1 is the first, 0 that there was none yet (`Detour`).
         since: When the first attempt failed, in seconds since the epoch.
+        first: Asks whether every earlier record of its key is settled; from any thread. One that is not may be on its
+            way to the dead letters, or an output of it to its topic.
     """
 
     record: RawRecord
     error: BaseException
     attempt: int
     since: float
+    first: Callable[[], bool] = _at_once
 
 
 class Again(NamedTuple):
@@ -112,6 +121,19 @@ class Halt(NamedTuple):
 
 
 Verdict = Again | Settled | Away | Halt
+
+
+class Detour(Signal):
+    """Raised by a call in place of the handler: it is not to be called for this record now. That is no failure.
+
+    Args:
+        why: For whoever looks at the letter of a record that went elsewhere.
+        verdict: What becomes of the record instead; must not block.
+    """
+
+    def __init__(self, why: str, verdict: Callable[[Failed], Verdict]) -> None:
+        super().__init__(why)
+        self.verdict = verdict
 
 
 class Failing(Protocol):

@@ -6,7 +6,7 @@ import logging
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from kafkaboot.consumer.route import Again, Away, Halt
+from kafkaboot.consumer.route import Again, Away, Detour, Halt
 from kafkaboot.errors import KafkabootError, Signal
 from kafkaboot.message import place
 
@@ -35,7 +35,7 @@ class Telling:
     def tell(self, record: RawRecord, error: BaseException, attempt: int, verdict: Verdict) -> None:
         """An attempt failed, and this becomes of its record; on the thread that made the attempt."""
         again = verdict if isinstance(verdict, Again) else None
-        if again is not None and not again.counts:
+        if isinstance(error, Detour) or (again is not None and not again.counts):
             return  # the handler was not to be called: that is no failure of the record
         where = place(record.topic(), record.partition(), record.offset())
         if isinstance(error, Signal):

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from kafkaboot.failure.meaning import Meanings, exception_named
     from kafkaboot.failure.recovery import Elsewhere, Recovery
     from kafkaboot.failure.retry_settings import RetrySettings
-    from kafkaboot.failure.retry_topics import RetryTopics, Steps, batch_when_due, guarded, when_due
+    from kafkaboot.failure.retry_topics import BackoffThenDelays, RetryTopics, batch_when_due, guarded, when_due
     from kafkaboot.failure.settings import CircuitSettings
 
 _ROOMS = {
     "when_due": "retry_topics",
     "guarded": "retry_topics",
     "batch_when_due": "retry_topics",
-    "Steps": "retry_topics",
+    "BackoffThenDelays": "retry_topics",
     "RetryTopics": "retry_topics",
     "KeyOrder": "key_order",
     "Circuit": "circuit",
@@ -55,6 +55,7 @@ _ROOMS = {
 }
 
 __all__ = [
+    "BackoffThenDelays",
     "Circuit",
     "CircuitSettings",
     "Circuits",
@@ -70,7 +71,6 @@ __all__ = [
     "Recovery",
     "RetrySettings",
     "RetryTopics",
-    "Steps",
     "around",
     "batch_when_due",
     "exception_named",

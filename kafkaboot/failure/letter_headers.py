@@ -77,8 +77,17 @@ def origin_of(record: RawRecord, group: str, retry_pattern: str = naming.RETRY) 
         return here
     if not naming.is_retry(here.topic, topic, group, retry_pattern):
         return here
-    first_failed = said.get(names.KB_FIRST_FAILED_AT, b"").decode("utf-8", "replace")
+    # One that followed an earlier record of its key there has not failed at all.
+    first_failed = "" if attempts == 0 else said.get(names.KB_FIRST_FAILED_AT, b"").decode("utf-8", "replace")
     return Origin(topic, partition, offset, first, 0 if first is None else 1, attempts or 0, first_failed)
+
+
+def first_failure(origin: Origin, failed: Failed) -> float:
+    """When a record failed for the first time, in seconds since the epoch: before its retry topics, if it was there."""
+    try:
+        return datetime.fromisoformat(origin.first_failed).timestamp()
+    except (ValueError, OverflowError):
+        return failed.since
 
 
 def headers_of(

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from kafkaboot.consumer import Again, Halt, Settled
 from kafkaboot.errors import DeadLetter, ProcessDiedError, Retry, Skip
 from kafkaboot.failure.meaning import held_back, open_circuit
-from kafkaboot.failure.retry_topics import DetourError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kafkaboot.consumer import Away, Failed, Verdict
     from kafkaboot.failure.meaning import Meanings
+    from kafkaboot.failure.retry_topics import Earlier
 
 HALF_OPEN = 0.05
 """Seconds until a record is looked at again that failed for a circuit which is not closed: it says when to try."""
@@ -40,9 +42,10 @@ class Recovery:
     Attributes:
         meanings: Which exceptions are fatal.
         backoff: Delays between attempts in the lane.
-        attempts: Calls for one record in its lane, the first included.
+        attempts: Calls for one record in its lane, the first included; with `earlier`, those before count.
         time_limit: Seconds after the first failure in which another attempt may begin.
         later: The retry topics, where the policy has some.
+        earlier: What happened to a record before it came to the topic that it stands in, for retry topics.
         dead_letters: Where a record goes in the end.
         exhausted: What becomes of it then.
     """
@@ -53,13 +56,12 @@ class Recovery:
     dead_letters: Elsewhere | None
     time_limit: float | None = None
     later: Elsewhere | None = None
+    earlier: Callable[[Failed], Earlier] | None = None
     exhausted: Literal["dead-letter", "skip", "stop"] = "dead-letter"
 
     def judge(self, failed: Failed) -> Verdict:
         """See `Failing`."""
         error = failed.error
-        if isinstance(error, DetourError):
-            return error.verdict(failed)
         if isinstance(error, Skip):
             return Settled("skipped")
         if isinstance(error, DeadLetter):
@@ -71,13 +73,16 @@ class Recovery:
             return self._give_up(failed)
         if held_back(error):
             return Again(HALF_OPEN, counts=False)
-        delay = self.backoff.delay(failed.attempt)
+        before, since = self.earlier(failed) if self.earlier is not None else (0, failed.since)
+        attempt = before + failed.attempt
+        delay = self.backoff.delay(attempt)
         if isinstance(error, Retry) and error.after is not None:
             delay = error.after
-        in_time = self.time_limit is None or time() + delay <= failed.since + self.time_limit
-        if failed.attempt < self.attempts and in_time:
+        if self.time_limit is not None and time() + delay > since + self.time_limit:
+            return self._give_up(failed)
+        if attempt < self.attempts:
             return Again(delay)
-        later = self.later.away(failed) if self.later is not None and in_time else None
+        later = self.later.away(failed) if self.later is not None else None
         return later or self._give_up(failed)
 
     def _give_up(self, failed: Failed) -> Verdict:

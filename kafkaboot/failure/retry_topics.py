@@ -9,64 +9,44 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from time import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kafkaboot.consumer import Again, Away, Settled
-from kafkaboot.errors import Signal
-from kafkaboot.failure.letter_headers import digits, origin_of
+from kafkaboot.consumer import Again, Away, Detour, Settled
+from kafkaboot.consumer.batches import NotBegun
+from kafkaboot.failure.letter_headers import digits, first_failure, origin_of
 from kafkaboot.message.headers import KB_ATTEMPTS, KB_RETRY_DUE
 from kafkaboot.topics import naming
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from kafkaboot.consumer import BatchCall, Call, Failed, Verdict
+    from kafkaboot.consumer import BatchCall, Call, Failed
     from kafkaboot.failure.dead_letter import DeadLetters
     from kafkaboot.failure.key_order import KeyOrder
+    from kafkaboot.failure.recovery import Delays
     from kafkaboot.message import RawRecord
 
 
-class DetourError(Signal):
-    """Raised in place of a handler: it is not to be called for this record now."""
-
-    def verdict(self, failed: Failed) -> Verdict:
-        """What becomes of the record instead."""
-        raise AssertionError(failed)  # pragma: no cover - each kind says its own
+def not_due(after: float) -> Detour:
+    """The record waits in its lane until it is due, in so many seconds."""
+    return Detour(f"it is due in {after:.3f} s", lambda _: Again(after, counts=False))
 
 
-class NotDueError(DetourError):
-    """The record waits until it is due."""
-
-    def __init__(self, after: float) -> None:
-        super().__init__(f"it is due in {after:.3f} s")
-        self._after = after
-
-    def verdict(self, failed: Failed) -> Verdict:  # noqa: ARG002 - the shape of `DetourError`
-        """It stays in its lane."""
-        return Again(self._after, counts=False)
+def there_already() -> Detour:
+    """The record went to the retry topic before a restart and waits there, or was handled before one that does."""
+    return Detour("it waits in the retry topic already", lambda _: Settled("retried_later"))
 
 
-class FollowsError(DetourError):
-    """An earlier record of the same key waits in the retry topic; this one goes behind it."""
+class Earlier(NamedTuple):
+    """What happened to a record before it came to the retry topic.
 
-    def __init__(self, topics: RetryTopics) -> None:
-        super().__init__("an earlier record of its key waits for its retry")
-        self._topics = topics
+    Attributes:
+        attempts: Calls of the handler.
+        since: When the first of them failed, in seconds since the epoch.
+    """
 
-    def verdict(self, failed: Failed) -> Verdict:
-        """It goes the same way."""
-        return self._topics.follow(failed)
-
-
-class ThereAlreadyError(DetourError):
-    """The record went to the retry topic before a restart, and waits there."""
-
-    def __init__(self) -> None:
-        super().__init__("it waits in the retry topic already")
-
-    def verdict(self, failed: Failed) -> Verdict:  # noqa: ARG002 - the shape of `DetourError`
-        """It is settled here."""
-        return Settled("retried_later")
+    attempts: int
+    since: float
 
 
 class RetryTopics:
@@ -80,6 +60,7 @@ class RetryTopics:
         writer: Writes the records; each is tried until it is written.
         order: Where later records of a key follow the one that waits: then there is one retry topic, and the later
             delays are waited for in the key's lane there.
+        time_limit: Seconds after the first failure in which another attempt may begin.
     """
 
     def __init__(
@@ -90,11 +71,11 @@ class RetryTopics:
         delays: Sequence[float],
         writer: DeadLetters,
         order: KeyOrder | None = None,
+        time_limit: float | None = None,
     ) -> None:
-        self.delays = tuple(delays)
-        self.order = order
         self._handler, self._group, self._writer = handler, group, writer
-        steps = self.delays[:1] if order is not None else self.delays
+        self._delays, self._order, self._time_limit = tuple(delays), order, time_limit
+        steps = self._delays[:1] if order is not None else self._delays
         self._names = {topic: [naming.retry(topic, group, delay) for delay in steps] for topic in sources}
         self._next = {place: step for names in self._names.values() for step, place in enumerate(names, start=1)}
 
@@ -103,62 +84,72 @@ class RetryTopics:
         """The names of all retry topics."""
         return list(self._next)
 
+    def earlier(self, failed: Failed) -> Earlier:
+        """What a record's headers say of the time before it came to the topic that it stands in."""
+        origin = origin_of(failed.record, self._group)
+        return Earlier(origin.attempts, first_failure(origin, failed))
+
     def away(self, failed: Failed) -> Away | None:
-        """The way to the next retry topic; `None` behind the last one."""
-        record = failed.record
-        step = self._next.get(record.topic(), 0)
-        source = origin_of(record, self._group).topic
-        names = self._names.get(source, ())
-        if step >= len(names):
-            return None
-        return self._way(failed, names[step], time() + self.delays[step])
-
-    def follow(self, failed: Failed) -> Away:
-        """Behind an earlier record of the same key, due as soon as that one is resolved."""
-        return self._way(failed, self._names[failed.record.topic()][0], 0.0)
-
-    def _way(self, failed: Failed, topic: str, due: float) -> Away:
+        """The way to the next retry topic; `None` behind the last one, and where it would come too late."""
         record = failed.record
         origin = origin_of(record, self._group)
-        delivered = self.order.leaves(record) if self.order is not None else None
-        send = partial(
-            self._writer.send,
-            failed,
-            self._handler,
-            self._group,
-            topic,
-            origin.partition,
-            due=due,
-            delivered=delivered,
-        )
-        return Away(send, "retried_later", f"the record waits for its next attempt in {topic}")
+        step = self._next.get(record.topic(), 0)
+        names = self._names.get(origin.topic, ())
+        if step >= len(names):
+            return None
+        due = time() + self._delays[step]
+        if self._time_limit is not None and due > first_failure(origin, failed) + self._time_limit:
+            return None
+        return self._way(failed, names[step], origin.partition, due)
+
+    def follows(self) -> Detour:
+        """The record goes behind an earlier one of its key, due as soon as that one is resolved."""
+        return Detour("an earlier record of its key waits for its retry", self._follow)
+
+    def _follow(self, failed: Failed) -> Away:
+        record = failed.record
+        return self._way(failed, self._names[record.topic()][0], record.partition(), 0.0)
+
+    def _way(self, failed: Failed, topic: str, partition: int, due: float) -> Away:
+        send = partial(self._writer.send, failed, self._handler, self._group, topic, partition, due=due)
+        in_turn = send if self._order is None else self._order.in_turn(failed, send)
+        return Away(in_turn, "retried_later", f"the record waits for its next attempt in {topic}")
 
 
 @dataclass(frozen=True, slots=True)
-class Steps:
-    """Fixed delays, one after the other; behind the last one it is the last one again."""
+class BackoffThenDelays:
+    """The delays between all attempts at a record that stays in one lane of the retry topic.
 
+    Attributes:
+        backoff: Between the attempts that every record gets at first.
+        attempts: How many those are.
+        delays: Between the attempts after those.
+    """
+
+    backoff: Delays
+    attempts: int
     delays: Sequence[float]
 
     def delay(self, attempt: int) -> float:
         """Seconds after attempt number `attempt` (1 is the first) has failed."""
-        return self.delays[min(attempt, len(self.delays) - 1)]
+        late = attempt - self.attempts
+        return self.backoff.delay(attempt) if late < 0 else self.delays[min(late, len(self.delays) - 1)]
 
 
-def when_due(call: Call, delays: Sequence[float]) -> Call:
+def when_due(call: Call, in_lane: Sequence[float] = ()) -> Call:
     """The handler's call for records of its retry topics.
 
     Args:
         call: The handler's call.
-        delays: Between attempts in the lane of the retry topic itself; the first is waited for by the record's own
-            due time.
+        in_lane: Seconds that are waited for in the lane of the retry topic after its first attempt there, its second,
+            and so on: so that a restart does not cut them short.
     """
 
     def due(raw: RawRecord, attempt: int = 1) -> Any:
         headers = _headers(raw)
-        wait = headers[KB_RETRY_DUE] / 1000 + sum(delays[1:attempt]) - time()
+        wait = headers[KB_RETRY_DUE] / 1000 + sum(in_lane[: attempt - 1]) - time()
         if wait > 0:
-            raise NotDueError(wait)
+            raise not_due(wait)
         return call(raw, headers[KB_ATTEMPTS] + attempt)
 
     return due
@@ -166,14 +157,13 @@ def when_due(call: Call, delays: Sequence[float]) -> Call:
 
 def batch_when_due(call: BatchCall) -> BatchCall:
     """The same for a batch handler: what is due of a batch is handled, the rest waits."""
-    from kafkaboot.consumer.batches import NotBegun
 
     def due(raws: Sequence[RawRecord], attempt: int = 1) -> Any:
         now = time()
         for index, raw in enumerate(raws):
             wait = _headers(raw)[KB_RETRY_DUE] / 1000 - now
             if wait > 0:
-                raise NotBegun(index, NotDueError(wait)) if index else NotDueError(wait)
+                raise NotBegun(index, not_due(wait))
         return call(raws, _headers(raws[0])[KB_ATTEMPTS] + attempt)
 
     return due
