@@ -9,7 +9,7 @@ import pytest
 from kafkaboot.client import TP
 from kafkaboot.client.confluent.factory import ConfluentClients
 from kafkaboot.client.settings import KafkaSettings
-from kafkaboot.consumer import Backoff, ConsumerGroup, ConsumerSettings, Route, commit_note, done_map
+from kafkaboot.consumer import Backoff, ConsumerGroup, ConsumerSettings, Route, commit_note
 from kafkaboot.testing import eventually_async
 
 MODES = {
