@@ -96,7 +96,15 @@ class Delivered(NamedTuple):
 
 
 class ProducerPort(Protocol):
-    """One connection that writes. Any thread may call it."""
+    """One connection that writes. Any thread may call it.
+
+    A client that is lost for good is replaced: what it had not delivered is reported as undelivered, and `produce`
+    raises `BufferError` until there is another one.
+    """
+
+    @property
+    def lost(self) -> ClientError | None:
+        """Why the client was lost, while there is none or the new one is not trusted yet; else `None`."""
 
     def produce(
         self,
@@ -116,7 +124,7 @@ class ProducerPort(Protocol):
         delivering, so that `translate` is called on failure only.
 
         Raises:
-            BufferError: The buffer is full: call again when some deliveries are done.
+            BufferError: There is no room now, or no client (`lost`): call again later.
             ClientError: Refused at once, for example because the record is too large.
         """
 

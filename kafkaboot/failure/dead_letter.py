@@ -105,7 +105,7 @@ class DeadLetters:
         self._alarm = Alarm()
         self._change = threading.Condition()
         self._waiting: list[_Due] = []
-        self._flying: dict[LetterJob, ProducerPort] = {}
+        self._flying: dict[LetterJob, None] = {}
         self._ports: dict[bool, ProducerPort] = {}
         self._turns = itertools.count()
         self._at_hand = 0
@@ -286,14 +286,17 @@ class DeadLetters:
         record, port = job.failed.record, self._port(job.alone)
         job.sent = monotonic()
         with self._change:
-            self._flying[job] = port
+            self._flying[job] = None
         try:
             port.produce(
                 job.topic, record.value(), record.key(), job.headers, job.partition, partial(self._reported, job, port)
             )
         except BufferError:
-            port.serve(ROOM)
-            self._later(job, ROOM)
+            if (lost := port.lost) is not None:
+                self._failed(job, lost)
+            else:
+                port.serve(ROOM)
+                self._later(job, ROOM)
 
     def _headers(self, job: LetterJob) -> Headers:
         due = [] if job.due is None else [(KB_RETRY_DUE, str(round(job.due * 1000)).encode())]
@@ -342,9 +345,7 @@ class DeadLetters:
 
     def _failed(self, job: LetterJob, error: ClientError, *, reported: bool = False) -> None:
         """`reported` tells an answer from what the client refuses at once."""
-        if error.fatal:
-            self._replace(job)
-        elif error.code in TOO_LARGE:
+        if error.code in TOO_LARGE:
             if reported and not job.alone:
                 job.alone = True
                 self._later(job, 0.0)
@@ -362,15 +363,6 @@ class DeadLetters:
         if not self._closed:
             self._alarm.failed(job.topic, job, job.where, error)
         self._later(job, self._backoff.delay(job.failures))
-
-    def _replace(self, job: LetterJob) -> None:
-        """A producer that is lost is left alone with what it has; its reports come all the same."""
-        with self._change:
-            lost = self._flying.get(job) or self._ports.get(job.alone)
-            if self._ports.get(job.alone) is lost:
-                self._ports.pop(job.alone, None)
-        if lost is not None:
-            threading.Thread(target=lost.close, args=(0.0,), name="kafkaboot-lost-producer", daemon=True).start()
 
     def _to_any_partition(self, job: LetterJob) -> None:
         with self._change:

@@ -23,7 +23,8 @@ class ProducerHealth:
 
     def health(self) -> Health:
         """From what the last deliveries said."""
-        outbox, trouble = self._producer.outbox, self._producer.outbox.trouble
+        outbox = self._producer.outbox
+        trouble = outbox.port.lost or outbox.trouble
         details: dict[str, object] = {"failed": outbox.failed}
         if outbox.closed:
             return Health(Status.OUT_OF_SERVICE, {**details, "closed": True})

@@ -4,6 +4,9 @@ Delivery callbacks run wherever librdkafka's queue is served. A thread of our ow
 even if nobody calls. Under load that thread is in the way: it must get the interpreter's lock back for each
 callback, and the thread that produces holds that lock, which costs a fifth of the throughput. So whoever produces
 without a pause serves the queue itself, every `BURST` records, and the thread rests meanwhile.
+
+librdkafka gives an idempotent client up for good when a broker denies it an id or has lost its sequence. That thread
+puts another one in its place.
 """
 
 from __future__ import annotations
@@ -38,6 +41,14 @@ STRETCH = 0.01
 """Seconds of flushing after which those who wait are woken."""
 WAIT = 0.1
 """Seconds that it waits for a first report; closing waits as long for it."""
+LAST = 1.0
+"""Seconds for the reports of a client that is given up."""
+SOON, LATE = 0.25, 30.0
+"""Seconds until a lost client is replaced: after a life of `LATE` none, else from `SOON` on twice as long each time."""
+SETTLED = 5.0
+"""Seconds after which a new client is trusted."""
+LOST = "the client is lost; another one takes its place"
+_PURGED = frozenset({"_PURGE_QUEUE", "_PURGE_INFLIGHT"})
 
 
 class ConfluentProducer:
@@ -48,10 +59,12 @@ class ConfluentProducer:
     """
 
     def __init__(self, config: Mapping[str, object]) -> None:
-        self._errors = _Errors()
-        self._producer: Any = Producer({"error_cb": self._errors, **config})
-        self._produce: Any = self._producer.produce
-        self._poll: Any = self._producer.poll
+        self._config = config
+        self._open()
+        self._losing = threading.Lock()
+        self._loss: ClientError | None = None
+        self._gone = False
+        self._delay = 0.0
         self._after_burst: Callable[[], None] = _nobody
         self._work = threading.Event()
         self._idle = False
@@ -61,6 +74,13 @@ class ConfluentProducer:
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="kafkaboot-deliveries", daemon=True)
         self._thread.start()
+
+    def _open(self) -> None:
+        # Told of errors by a function of nobody's: the client would keep the adapter alive through a method of it.
+        self._producer: Any = Producer({"error_cb": _heard, **self._config})
+        self._produce: Any = self._producer.produce
+        self._poll: Any = self._producer.poll
+        self._opened = monotonic()
 
     def produce(
         self,
@@ -73,10 +93,15 @@ class ConfluentProducer:
         timestamp: int = 0,
     ) -> None:
         """See `ProducerPort`. The callback may run inside a later call of `produce`, on the calling thread."""
+        produce = self._produce
         try:
-            self._produce(topic, value, key, partition, on_delivery, None, timestamp, headers)
+            produce(topic, value, key, partition, on_delivery, None, timestamp, headers)
         except KafkaException as error:
-            raise client_error(error, where=topic, fate="the record was not sent") from error
+            refused = client_error(error, where=topic, fate="the record was not sent")
+            if not refused.fatal:
+                raise refused from error
+            self._lose(refused, produce.__self__)
+            raise BufferError(LOST) from error
         if self._idle:
             self._idle = False
             self._work.set()
@@ -99,7 +124,9 @@ class ConfluentProducer:
         if isinstance(error, ClientError):
             return error
         if isinstance(error, KafkaError | KafkaException):
-            return client_error(error)
+            made = client_error(error)
+            # What a client had when it was lost is only said to be purged.
+            return self.lost or made if made.code in _PURGED else made
         return ClientError(str(error), code="UNKNOWN")
 
     def after_burst(self, call: Callable[[], None]) -> None:
@@ -115,8 +142,9 @@ class ConfluentProducer:
         if self._closed:
             return 0
         undelivered = self.flush(timeout)
-        self._closed = True
-        self._produce = _refuse
+        with self._losing:
+            self._closed = True
+            self._produce = _refuse
         if undelivered:
             # What is given up is still reported, so that whoever waits for it hears of it.
             self._producer.purge()
@@ -125,15 +153,17 @@ class ConfluentProducer:
         return undelivered
 
     @property
-    def fatal(self) -> ClientError | None:
-        """What made this producer unusable, if anything did."""
-        return self._errors.fatal
+    def lost(self) -> ClientError | None:
+        """See `ProducerPort`."""
+        return self._loss if self._gone or monotonic() - self._opened < SETTLED else None
 
     # --- serving
 
     def _run(self) -> None:
         while not self._closed:
-            if self._hurried:
+            if self._gone:
+                self._replace()
+            elif self._hurried:
                 # While librdkafka flushes it does not linger.
                 self._hurried = False
                 self._flush(monotonic() + HURRY)
@@ -167,10 +197,46 @@ class ConfluentProducer:
             if not undelivered or left <= STRETCH:
                 return undelivered
 
-    def _serve(self, serving: Callable[[float], int], timeout: float) -> int:
+    # --- a client that is lost
+
+    def _lose(self, error: ClientError, lost: Any) -> None:
+        with self._losing:
+            if lost is not self._producer or self._gone or self._closed:
+                return
+            self._loss, self._gone, self._produce = error, True, _wait
+        self._work.set()
+
+    def _replace(self) -> None:
+        """All reports of the lost one come before the first record goes to the next."""
+        lived = monotonic() - self._opened
+        self._delay = 0.0 if lived > LATE else min(max(SOON, self._delay * 2), LATE)
+        assert self._loss is not None
+        log.error(
+            "the producer is lost: %s; what it had not delivered is reported as undelivered, and another one takes its "
+            "place in %.2f s; to do: %s",
+            self._loss.what,
+            self._delay,
+            self._loss.todo or "nothing, unless it is lost again",
+        )
+        until = monotonic() + self._delay
+        self._producer.purge()
+        self._flush(monotonic() + LAST)
+        while not self._closed and (left := until - monotonic()) > 0:
+            time.sleep(min(left, WAIT))
+        with self._losing:
+            if not self._closed:
+                self._open()
+                self._gone = False
+
+    def _serve(self, serving: Any, timeout: float) -> int:
         try:
-            return serving(timeout)
-        except Exception:
+            undelivered: int = serving(timeout)
+            return undelivered
+        except Exception as raised:
+            # A loss is not told to `error_cb`: it is raised out of whatever serves the queue.
+            if isinstance(raised, KafkaException) and (error := client_error(raised)).fatal:
+                self._lose(error, serving.__self__)
+                return len(serving.__self__)
             # The queue must be served on: one callback's mistake may not silence all others.
             log.exception("a delivery callback raised; the report that it was given is lost to it")
             return len(self._producer)
@@ -178,21 +244,16 @@ class ConfluentProducer:
             self._after_burst()
 
 
-class _Errors:
-    """Hears of errors that belong to no record. Not the adapter: the client would keep itself alive through it."""
-
-    fatal: ClientError | None = None
-
-    def __call__(self, error: KafkaError) -> None:
-        if error.fatal():
-            self.fatal = client_error(error)
-            log.error("the producer is lost: %s", self.fatal)
-        else:
-            log.debug("librdkafka: %s", error)
+def _heard(error: KafkaError) -> None:
+    log.debug("librdkafka: %s", error)
 
 
 def _nobody() -> None:
     """Nobody waits for the ends of bursts."""
+
+
+def _wait(*_: object) -> None:
+    raise BufferError(LOST)
 
 
 def _refuse(topic: str, *_: object) -> None:

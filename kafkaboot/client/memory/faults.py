@@ -37,6 +37,7 @@ class Faults:
         polls: Raised by the next polls.
         deliveries: For the next records that are produced: reported, and not written.
         full: How many of the next calls of `produce` find the buffer full.
+        lost: Why producers have no client, while they have none.
         hold_deliveries: Whether reports of deliveries wait for `serve`, `flush` or `MemoryKafka.deliver`.
     """
 
@@ -46,6 +47,7 @@ class Faults:
         self.polls: deque[ClientError] = deque()
         self.deliveries: deque[ClientError] = deque()
         self.full = 0
+        self.lost: ClientError | None = None
         self.hold_deliveries = False
 
     def fail_commits(self, code: str, times: int = 1, *, applied: bool = False) -> None:

@@ -51,6 +51,8 @@ class MemoryProducer:
         if self._closed:
             raise refusal("_DESTROY", "the producer is closed", where=topic, fate="the record was not sent")
         faults = self._kafka.faults
+        if faults.lost is not None:
+            raise BufferError("the client is lost")
         if faults.full:
             faults.full -= 1
             raise BufferError("the buffer is full")
@@ -70,6 +72,11 @@ class MemoryProducer:
             self._reports.append((on_delivery, error, record))
             if not faults.hold_deliveries:
                 self.serve(0)
+
+    @property
+    def lost(self) -> ClientError | None:
+        """See `ProducerPort`."""
+        return self._kafka.faults.lost
 
     def serve(self, timeout: float) -> None:  # noqa: ARG002 - it never waits
         """See `ProducerPort`."""

@@ -166,11 +166,17 @@ def hand_over(
     partition: int,
     answered: Any,
 ) -> None:
-    """Hand one record to the producer, and wait where it has no room."""
+    """Hand one record to the producer, and wait where it has no room.
+
+    Raises:
+        ClientError: Its client is lost.
+    """
     while True:
         try:
             producer.produce(topic, value, key, headers, partition, answered)
         except BufferError:
+            if (lost := producer.lost) is not None:
+                raise lost from None
             producer.serve(0.1)
         else:
             return

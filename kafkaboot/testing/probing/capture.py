@@ -40,7 +40,10 @@ class Capture:
     Attributes:
         during: What goes on now.
         published: What was given so far.
+        lost: Never: there is no client to lose.
     """
+
+    lost: ClientError | None = None
 
     def __init__(self) -> None:
         self.during: During = "start"

@@ -86,6 +86,8 @@ class Consumer:
 
 
 class Producer:
+    lost = None
+
     def produce(self, topic, value, key, headers, partition, on_delivery, timestamp=0):
         PRODUCED.append((topic, key, value))
         threading.Thread(target=on_delivery, args=(None, Raw(len(PRODUCED), value))).start()

@@ -8,8 +8,9 @@ from collections import Counter
 
 import pytest
 
-from kafkaboot.client.memory import MemoryClients, MemoryProducer, MemoryRecord
+from kafkaboot.client.memory import MemoryClients, MemoryRecord
 from kafkaboot.consumer import Backoff, Failed
+from kafkaboot.errors import ClientError
 from kafkaboot.failure import dead_letter
 from kafkaboot.failure.dead_letter import DeadLetters
 from kafkaboot.failure.dead_letter_settings import DeadLetterSettings
@@ -155,17 +156,16 @@ def test_a_full_buffer_is_waited_for_and_no_cause_for_alarm(desk, caplog):
     assert not caplog.records
 
 
-def test_a_lost_producer_is_closed_and_replaced(desk, monkeypatch):
-    made = []
-    monkeypatch.setattr(
-        desk.clients, "producer", lambda overrides: made.append(MemoryProducer(desk.kafka, overrides)) or made[-1]
-    )
-    desk.kafka.faults.fail_deliveries("_FATAL", 1)
+def test_a_lost_client_raises_the_alarm_until_another_one_takes_the_letter(desk):
+    desk.kafka.faults.lost = ClientError("the sequence is lost", code="OUT_OF_ORDER_SEQUENCE_NUMBER", fatal=True)
     desk.send(failed())
+    eventually(lambda: desk.writer.health().status is Status.DOWN)
+    assert desk.writer.health().details[DLT]["error"] == "the sequence is lost"
+    assert not desk.settled
+    desk.kafka.faults.lost = None
     eventually(lambda: desk.settled)
     assert len(desk.letters()) == 1
-    lost, _ = made
-    eventually(lambda: lost._closed)
+    assert desk.writer.health().status is Status.UP
 
 
 def test_an_answer_that_does_not_come_raises_the_alarm(desk, monkeypatch):

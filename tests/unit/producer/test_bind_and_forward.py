@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel
 
 from kafkaboot.declare import PublisherSpec, event
-from kafkaboot.errors import PublishError
+from kafkaboot.errors import ClientError, PublishError
 from kafkaboot.health import Status
 from kafkaboot.producer import Binding, Forward, Producer, ProducerHealth, publishing, returns_many
 
@@ -20,6 +20,8 @@ class InvoiceIssued(BaseModel):
 
 class Client:
     """A `ProducerPort` that keeps records until `deliver`, with `room` for so many."""
+
+    lost = None
 
     def __init__(self, room=10**9, *, at_once=False):
         self.room, self.at_once = room, at_once
@@ -263,6 +265,16 @@ def test_health_is_down_while_the_brokers_do_not_take_records_and_up_when_they_d
     assert health.health().details == {"failed": 1, "topic": "orders", "error": "no broker", "code": "_MSG_TIMED_OUT"}
     client.error = None
     producer.sync.publish("orders", {})
+    assert health.health().status is Status.UP
+
+
+def test_health_is_down_while_there_is_no_client():
+    client = Client(at_once=True)
+    health = ProducerHealth(Producer(client))
+    client.lost = ClientError("the sequence is lost", code="OUT_OF_ORDER_SEQUENCE_NUMBER", fatal=True)
+    assert health.health().status is Status.DOWN
+    assert health.health().details["error"] == "the sequence is lost"
+    client.lost = None
     assert health.health().status is Status.UP
 
 

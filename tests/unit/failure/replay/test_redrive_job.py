@@ -183,6 +183,19 @@ def test_a_refused_record_stops_the_job_which_goes_on_without_repeating_the_othe
     assert [record.value() for record in desk.sent()] == [b"0", b"2", b"1"]
 
 
+def test_a_lost_client_stops_the_job_which_goes_on_with_another(desk):
+    desk.letter()
+    with desk.bench() as bench:
+        found = bench.catalogue()
+        job = bench.begin(bench.plan(REDRIVE, found), found)
+        desk.kafka.faults.lost = ClientError("the sequence is lost", fatal=True)
+        with pytest.raises(ClientError, match="the sequence is lost"):
+            bench.work(job)
+        assert desk.sent() == []
+        desk.kafka.faults.lost = None
+        assert bench.work(job).counts == {"retried": 1}
+
+
 def test_a_batch_that_was_marked_but_not_committed_is_not_repeated(desk, monkeypatch):
     for number in range(700):
         desk.letter(b"%d" % number)
