@@ -1,13 +1,19 @@
-"""Rules 17 and 18 of failure as a user sees them, each beside mutants: without its code the same check goes red."""
+"""Rules 16 to 18 of failure as a user sees them, each beside mutants: without its code the same check goes red.
+
+That a lost producer is replaced (rule 16) needs a broker: `tests/integration/test_lost_producer.py`; that a lost
+consumer ends the application with a code of its own: `tests/unit/boot/test_application.py`.
+"""
 
 from __future__ import annotations
 
 from unittest import mock
 
 import pytest
+from confluent_kafka import KafkaError
 
 from kafkaboot.boot import running
 from kafkaboot.client.confluent import producer as confluent
+from kafkaboot.client.confluent import translate
 from kafkaboot.client.confluent.factory import ConfluentClients
 from kafkaboot.client.settings import KafkaSettings
 from kafkaboot.consumer import Failed
@@ -26,6 +32,45 @@ BILL = """
 async def bill(order: dict) -> dict:
     return order
 """
+
+
+# --- 16: an error says whether the client is lost and whether the call may be tried again
+
+
+def errors_say_what_they_mean():
+    lost, again, refused = ("fatal",), ("retriable",), ()
+    for error, meaning in (
+        (KafkaError(KafkaError._FENCED), lost),
+        (KafkaError(KafkaError._FATAL), lost),
+        (KafkaError(KafkaError.FENCED_INSTANCE_ID), lost),
+        (KafkaError(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, "the sequence is lost", True), lost),
+        (KafkaError(KafkaError.NOT_COORDINATOR, "gone for good", True), lost),
+        (KafkaError(KafkaError.NOT_COORDINATOR), again),
+        (KafkaError(KafkaError._MSG_TIMED_OUT), again),
+        (KafkaError(KafkaError.INVALID_TXN_STATE, "not now", False, True), again),
+        (KafkaError(KafkaError.MSG_SIZE_TOO_LARGE), refused),
+        (KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED), refused),
+    ):
+        made = translate.client_error(error)
+        assert tuple(name for name in ("fatal", "retriable") if getattr(made, name)) == meaning, error.name()
+
+
+def test_rule_16_errors_say_what_they_mean():
+    errors_say_what_they_mean()
+
+
+@pytest.mark.parametrize(
+    ("name", "mutant", "wrong"),
+    [
+        ("is_fatal", lambda error: error.fatal(), "_FENCED"),
+        ("is_fatal", lambda error: error.name() in {"_FATAL", "_FENCED", "FENCED_INSTANCE_ID"}, "OUT_OF_ORDER"),
+        ("_RETRIABLE", frozenset(), "NOT_COORDINATOR"),
+        ("_RETRIABLE", translate._RETRIABLE | {"MSG_SIZE_TOO_LARGE"}, "MSG_SIZE"),
+    ],
+)
+def test_rule_16_without_it_a_lost_client_is_kept_or_a_good_one_thrown_away(name, mutant, wrong):
+    with mock.patch.object(translate, name, mutant), pytest.raises(AssertionError, match=wrong):
+        errors_say_what_they_mean()
 
 
 # --- 17: the writer of dead letters is let in like everybody else, and its topic is looked at before the start
