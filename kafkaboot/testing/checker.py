@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Literal
 
 from kafkaboot.testing import history
 from kafkaboot.testing.executions import NEVER, Execution, Fault, Place, executions_of, faults_of
+from kafkaboot.testing.letters_seen import Carried, LettersSeen
 from kafkaboot.testing.report import Report, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from kafkaboot.testing.history import Event
+    from kafkaboot.testing.letters_seen import LetterSeen
     from kafkaboot.testing.offsets_topic import Commit
 
 Ordering = Literal["partition", "key", "unordered"]
@@ -30,12 +32,19 @@ _MILLISECOND = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A record of the input topic, read back from the broker at the end of the run."""
+    """A record of the input topic, read back from the broker at the end of the run.
+
+    Attributes:
+        dies: Whether it must end in the dead letters, and nowhere else.
+        carried: Its bytes, where they are to be found again in its letter.
+    """
 
     place: Place
     id: str
     key: str
     seq: int
+    dies: bool = False
+    carried: Carried | None = None
 
 
 def check(
@@ -43,6 +52,7 @@ def check(
     inputs: Iterable[Input],
     commits: Iterable[Commit],
     *,
+    letters: Iterable[LetterSeen] = (),
     ordering: Ordering = "partition",
     uncommitted: float = 2.0,
     fencing: float = 0.0,
@@ -54,6 +64,7 @@ def check(
         events: The histories of all processes, see `history.read`.
         inputs: What stands in the input topic.
         commits: What the group committed, see `offsets_topic.parse`.
+        letters: What stands in the dead letters.
         ordering: What was promised: each key's records in turn, each partition's, or none.
         uncommitted: Seconds before a fault within which a handled record may still be uncommitted and thus be repeated:
             the time between two commits, and what a busy machine adds to it.
@@ -63,12 +74,15 @@ def check(
     Returns:
         The report; it raises nothing, see `Report.demand`.
     """
-    run = _Run(sorted(events, key=lambda event: event.at), list(inputs), list(commits))
+    run = _Run(sorted(events, key=lambda event: event.at), list(inputs), list(commits), LettersSeen(letters))
     report = Report(seed=seed, records=len(run.inputs), commits=len(run.commits))
     report.handled = len(run.first_end)
     report.faults.update(fault.kind for fault in run.faults)
     report.violations += run.lost()
     report.violations += run.repeats(report, round(uncommitted * _SECOND))
+    report.violations += run.letters.misplaced(run.inputs)
+    report.violations += run.letters.repeats(run.faults, run.events, run.passed_at(), round(uncommitted * _SECOND))
+    run.letters.count(report, run.faults, run.events)
     report.violations += run.committed_early()
     report.violations += run.owned_twice(round(fencing * _SECOND))
     if ordering != "unordered":
@@ -83,7 +97,9 @@ def check(
 class _Run:
     """The histories, put together."""
 
-    def __init__(self, events: list[Event], inputs: list[Input], commits: list[Commit]) -> None:
+    def __init__(self, events: list[Event], inputs: list[Input], commits: list[Commit], letters: LettersSeen) -> None:
+        self.events = events
+        self.letters = letters
         self.inputs = {record.place: record for record in inputs}
         self.commits = commits
         self.acked = [event for event in events if event.event == history.ACKED]
@@ -108,7 +124,9 @@ class _Run:
             if record is None or record.id != event.id:
                 yield Violation("I1", f"{place} was acknowledged with id {event.id}, and is not in the topic")
         for place, record in self.inputs.items():
-            if place not in self.first_end:
+            if record.dies and place in self.first_end:
+                yield Violation("I1", f"{place} (id {record.id}) must die, and was handled to its end")
+            elif not record.dies and place not in self.first_end:
                 yield Violation("I1", f"{place} (id {record.id}) was never handled to its end")
         for execution in self.executions:
             standing = self.inputs.get(execution.place)
@@ -117,7 +135,7 @@ class _Run:
                 yield Violation("I1", f"{execution} was handled as id {execution.id}, where {found} stands")
 
     def repeats(self, report: Report, window: int) -> Iterator[Violation]:
-        passed = self._passed_at()
+        passed = self.passed_at()
         for executions in self.by_place.values():
             for earlier, later in pairwise(executions):
                 if earlier.end is None:
@@ -150,12 +168,17 @@ class _Run:
         for execution in self.executions:
             if execution.place in ranks:
                 units[unit_of[execution.place]].append(execution)
+        at_rank = {(unit_of[place], rank): place for place, rank in ranks.items()}
         for unit, executions in units.items():
             name = f"key {unit[-1]}" if by_key else "the partition"
             rank, last = -1, None
             for execution in executions:
                 here = ranks[execution.place]
-                if here > rank + 1:
+                if here > rank + 1 and not (
+                    last
+                    and self.inputs[last.place].dies
+                    and all(self._settled(at_rank[unit, n]) <= execution.start_wall for n in range(rank + 1, here))
+                ):
                     yield Violation("I4", f"{execution} overtook {here - rank - 1} earlier records of {name}")
                 elif last and last.process == execution.process and execution.start < last.until:
                     yield Violation("I4", f"{execution} began before {last} had ended, both of {name}")
@@ -202,7 +225,7 @@ class _Run:
                 waits.append((min(after) - begin) / _SECOND)
         yield from [max(waits)] if waits else []
 
-    def _passed_at(self) -> Callable[[Place], int]:
+    def passed_at(self) -> Callable[[Place], int]:
         """When a commit first passed a place, on the wall clock, in nanoseconds."""
         rising: dict[tuple[str, int], list[tuple[int, int]]] = defaultdict(list)
         for commit in sorted(self.commits, key=lambda commit: commit.wall_ms):
@@ -222,15 +245,24 @@ class _Run:
         ends: dict[tuple[str, int], list[int]] = defaultdict(list)
         for place in sorted(self.inputs):
             offsets[place[:2]].append(place.offset)
-            ends[place[:2]].append(self.first_end.get(place, NEVER))
+            ends[place[:2]].append(self._settled(place))
         return offsets, ends
 
+    def _settled(self, place: Place) -> int:
+        """When it was handled to its end, or its letter stood in the topic; on the wall clock, in nanoseconds."""
+        return min(self.first_end.get(place, NEVER), self.letters.first.get(place, NEVER))
+
     def _ranks(self, *, by_key: bool) -> tuple[dict[Place, int], dict[Place, tuple[str, ...]]]:
-        """Each record's place among its like, by what stands in the topic: a number missing there is no gap."""
+        """Each record's place among its like, by what stands in the topic: a number missing there is no gap.
+
+        While the letter of a record is on its way, those behind it are handled: a replay may leave them out.
+        """
         ranks: dict[Place, int] = {}
         unit_of: dict[Place, tuple[str, ...]] = {}
         counts: Counter[tuple[str, ...]] = Counter()
         for place, record in sorted(self.inputs.items()):
+            if record.dies and place not in self.by_place:
+                continue  # its bytes reached no handler
             unit = (place.topic, str(place.partition)) + ((record.key,) if by_key else ())
             ranks[place], unit_of[place] = counts[unit], unit
             counts[unit] += 1

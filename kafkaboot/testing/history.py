@@ -18,6 +18,9 @@ from kafkaboot.errors import KafkabootError
 STARTED, ENDED, FAILED = "started", "ended", "failed"
 """A handler began with a record, returned, raised."""
 
+GIVEN_UP, DEAD_LETTERED = "given_up", "dead_lettered"
+"""A handler's last attempt at a record failed; the broker acknowledged its dead letter."""
+
 SENT, ACKED = "sent", "acked"
 """A record was handed to the producer; the broker acknowledged it."""
 

@@ -31,6 +31,9 @@ class Report:
     raised: int = 0
     commits: int = 0
     in_flight: int = 0
+    letters: int = 0
+    letters_repeated: int = 0
+    letters_in_flight: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     recoveries: list[float] = field(default_factory=list)
     violations: list[Violation] = field(default_factory=list)
@@ -39,7 +42,16 @@ class Report:
         """The violations of one invariant."""
         return [found for found in self.violations if found.invariant == invariant]
 
-    def demand(self, *, records: int, faults: int = 0, in_flight: int = 0, commits: int = 1) -> None:
+    def demand(
+        self,
+        *,
+        records: int,
+        faults: int = 0,
+        in_flight: int = 0,
+        commits: int = 1,
+        letters: int = 0,
+        letters_in_flight: int = 0,
+    ) -> None:
         """The run kept every promise, and contained at least this much.
 
         Args:
@@ -47,6 +59,8 @@ class Report:
             faults: Things done to processes and brokers.
             in_flight: Processes killed while a handler was at work in them.
             commits: Commits that the broker wrote down.
+            letters: Dead letters, repeated ones included.
+            letters_in_flight: Processes killed while they had a letter that was not acknowledged.
 
         Raises:
             AssertionError: With the whole report.
@@ -57,6 +71,8 @@ class Report:
             "faults": (sum(self.faults.values()), faults),
             "kills in flight": (self.in_flight, in_flight),
             "commits": (self.commits, commits),
+            "letters": (self.letters, letters),
+            "kills with letters in flight": (self.letters_in_flight, letters_in_flight),
         }
         for name, (found, floor) in floors.items():
             assert found >= floor, f"{found} {name} are no evidence, at least {floor} were due\n{self}"
@@ -73,6 +89,11 @@ class Report:
                 f"raised {self.raised}"
             ),
         ]
+        if self.letters:
+            lines.append(
+                f"dead letters {self.letters}  repeated {self.letters_repeated}  "
+                f"killed with letters in flight: {self.letters_in_flight}"
+            )
         if self.recoveries:
             ranked = sorted(self.recoveries)
             p50, p95 = (ranked[min(len(ranked) - 1, int(len(ranked) * share))] for share in (0.5, 0.95))

@@ -49,9 +49,9 @@ class Load:
             self._history.write(history.ACKED, *place, entry["id"], entry["key"], entry["seq"])
             self.acked.add(place)
 
-    def send(self, key, work=0.002, fails=0, partition=-1):
+    def send(self, key, work=0.002, fails=0, partition=-1, **more):
         """One record; it is acknowledged after `flush` at the latest."""
-        entry = {"id": f"{self.sent}", "key": key, "seq": self._seqs[key], "work": work, "fails": fails}
+        entry = {"id": f"{self.sent}", "key": key, "seq": self._seqs[key], "work": work, "fails": fails, **more}
         value = json.dumps(entry).encode()
         while True:
             try:
@@ -103,39 +103,51 @@ class Run:
     def application(
         self, handler="note", ordering="partition", concurrency=8, session_timeout="2s", properties=None, **consumer
     ):
-        """The ledger as users run applications: a package, a YAML file, `python -m kafkaboot run`."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        shutil.copy(APP / "ledger.py", self.directory)
+        """The ledger, with one of its handlers."""
         other = {"note": "note_in_a_thread", "note_in_a_thread": "note"}[handler]
+        return self.package(
+            "ledger",
+            consumer={
+                "session-timeout": session_timeout,
+                "properties": {"heartbeat.interval.ms": 300, **(properties or {})},
+                **{name.replace("_", "-"): value for name, value in consumer.items()},
+            },
+            handlers={
+                handler: {"ordering": ordering, "concurrency": concurrency},
+                other: {"enabled": False},
+            },
+            retry={"default": {"backoff": {"initial": "50ms", "max": "500ms"}}},
+        )
+
+    def package(self, module, environment=None, consumer=None, **sections):
+        """A module of `app/` as users run applications: a YAML file, `python -m kafkaboot run`."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        shutil.copy(APP / f"{module}.py", self.directory)
         written = {
             "kafkaboot": {
-                "application": {"name": self.group, "packages": ["ledger"]},
+                "application": {"name": self.group, "packages": [module]},
                 "kafka": {"broker": "external", "bootstrap-servers": self.bootstrap},
                 "consumer": {
-                    "session-timeout": session_timeout,
+                    "session-timeout": "2s",
                     "commit-interval": "500ms",
-                    "properties": {"heartbeat.interval.ms": 300, **(properties or {})},
-                    **{name.replace("_", "-"): value for name, value in consumer.items()},
+                    "properties": {"heartbeat.interval.ms": 300},
+                    **(consumer or {}),
                 },
-                "handlers": {
-                    handler: {"ordering": ordering, "concurrency": concurrency},
-                    other: {"enabled": False},
-                },
-                "retry": {"default": {"backoff": {"initial": "50ms", "max": "500ms"}}},
+                **sections,
             },
             "ledger": {"topic": self.topic},
         }
         (self.directory / "application.yaml").write_text(_yaml(written))
-        return self._processes([sys.executable, "-m", "kafkaboot", "run"])
+        return self._processes([sys.executable, "-m", "kafkaboot", "run"], environment)
 
     def bare(self, mode, session_ms=1000, poll_ms=10_000):
         """A loop without kafkaboot, see `app/bare.py`."""
         arguments = [mode, self.bootstrap, self.topic, self.group, str(session_ms), str(poll_ms)]
         return self._processes([sys.executable, str(APP / "bare.py"), *arguments])
 
-    def _processes(self, command):
+    def _processes(self, command, environment=None):
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.chaos = Chaos(self.directory, command, seed=self.seed)
+        self.chaos = Chaos(self.directory, command, environment=environment, seed=self.seed)
         self.load = Load(self.bootstrap, self.topic, self.chaos.history, self.seed)
         return self.chaos
 
@@ -161,14 +173,12 @@ class Run:
 
         eventually(still, deadline, "no progress any more")
 
-    def until_committed(self, deadline=15.0, metadata=False):
-        """A commit came after the last record that was handled."""
-        last = max(e.wall for e in history.read(self.chaos.histories) if e.event == history.ENDED) // 1_000_000
+    def until_committed(self, deadline=15.0, mark="", event=history.ENDED):
+        """A commit came after the last record that was handled, and has this mark in what it says beside the offset."""
+        last = max(e.wall for e in history.read(self.chaos.histories) if e.event == event) // 1_000_000
 
         def committed():
-            return [
-                c for c in self.said_by_the_broker()[0] if c.wall_ms > last and ("kb1:" in c.metadata or not metadata)
-            ]
+            return [c for c in self.said_by_the_broker()[0] if c.wall_ms > last and mark in c.metadata]
 
         eventually(committed, deadline, "a commit after the last record was handled")
 
@@ -186,13 +196,18 @@ class Run:
         mine = [each for each in found if each is not None and each.group == self.group]
         return [c for c in mine if isinstance(c, Commit)], [g for g in mine if isinstance(g, Generation)]
 
+    def read(self, topic):
+        """All that stands in a topic now."""
+        return _read_whole(self.bootstrap, topic)
+
     def generation(self):
         """The number of the group's last rebalance."""
         return max((each.number for each in self.said_by_the_broker()[1]), default=0)
 
     def judge(self, **options):
+        inputs = options.pop("inputs", None) or self.inputs()
         report = check(
-            history.read(self.chaos.histories), self.inputs(), self.said_by_the_broker()[0], seed=self.seed, **options
+            history.read(self.chaos.histories), inputs, self.said_by_the_broker()[0], seed=self.seed, **options
         )
         print(report)
         return report

@@ -73,7 +73,7 @@ def test_a_restart_under_key_order_repeats_only_what_was_not_done(chaos_run):
     with chaos_run(partitions=1) as run:
         chaos = run.application("note", "key")
         behind_a_slow_key(run)
-        run.until_committed(metadata=True)
+        run.until_committed(mark="kb1:")
         chaos.kill_now(chaos.workers[0])
         chaos.start()
         run.settle()

@@ -1,11 +1,14 @@
 """Each check is shown the fault that it is there for, and a clean run that it must leave alone."""
 
+from dataclasses import replace
+
 import pytest
 
 from kafkaboot.testing import history
 from kafkaboot.testing.checker import Input, check
 from kafkaboot.testing.executions import Place
 from kafkaboot.testing.history import Event
+from kafkaboot.testing.letters_seen import Carried, LetterSeen
 from kafkaboot.testing.offsets_topic import Commit
 
 MS = 1_000_000
@@ -16,7 +19,7 @@ class Run:
     """A history written by hand; times are milliseconds since its beginning."""
 
     def __init__(self, *keys, partition=0):
-        self.events, self.commits, seqs = [], [], {}
+        self.events, self.commits, self.letters, seqs = [], [], [], {}
         self.inputs = []
         for offset, key in enumerate(keys):
             seqs[key] = seqs.get(key, -1) + 1
@@ -50,8 +53,28 @@ class Run:
         self.commits.append(Commit("g", "t", self.partition, offset, "", EPOCH + ms))
         return self
 
+    def dies(self, *offsets):
+        for offset in offsets:
+            self.inputs[offset] = replace(self.inputs[offset], dies=True, carried=carried(offset))
+        return self
+
+    def given_up(self, process, offset, ms, letter=None, *, event=history.GIVEN_UP):
+        """A handler's last attempt failed; its letter is written `letter`, where that is told."""
+        wall = round((EPOCH + ms) * MS)
+        self.events.append(Event(event, process, round(ms * MS), wall, "t", self.partition, offset))
+        return self if letter is None else self.letter(offset, letter)
+
+    def letter(self, offset, ms, of=None):
+        place = Place("t", self.partition, offset)
+        self.letters.append(LetterSeen(place, carried(offset if of is None else of), EPOCH + ms))
+        return self
+
     def judged(self, **options):
-        return check(self.events, self.inputs, self.commits, **options)
+        return check(self.events, self.inputs, self.commits, letters=self.letters, **options)
+
+
+def carried(offset):
+    return Carried(b"k", b"value %d" % offset, (("own", b"header"),))
 
 
 def broken(report):
@@ -214,10 +237,119 @@ def test_recovery_is_counted_from_the_brokers_return_until_something_new_is_hand
     assert run.each_handled(7, [0], 3100).handled(7, 1, 3200, 3500).judged().recoveries == [0.5]
 
 
+def poisoned(*, letter=20):
+    """Three records of which the second one must die; its handler has failed."""
+    run = Run(*"aaa").dies(1).handled(7, 0, 0, 5).handled(7, 1, 6, 9, outcome=history.FAILED)
+    return run.given_up(7, 1, 10, letter).handled(7, 2, 11, 15)
+
+
+def test_a_run_whose_poison_is_in_the_dead_letters_is_clean():
+    report = poisoned().committed(3, 25).judged()
+    report.demand(records=3, letters=1)
+    assert (report.handled, report.letters, report.letters_repeated) == (2, 1, 0)
+    assert "dead letters 1  repeated 0" in str(report)
+
+
+def test_poison_that_is_not_in_the_dead_letters_is_found():
+    assert "must die, and is not in the dead letters" in poisoned(letter=None).judged().broken("I1")[0].what
+
+
+def test_poison_that_was_handled_to_its_end_is_found():
+    run = Run("a").dies(0).handled(7, 0, 0, 5).given_up(7, 0, 6, 10)
+    assert [found.what for found in run.judged().violations] == ["t[0]@0 (id id0) must die, and was handled to its end"]
+
+
+def test_a_dead_letter_of_a_record_that_need_not_die_is_found():
+    assert "of t[0]@2, where id id2, which need not die" in poisoned().letter(2, 30).judged().broken("I1")[0].what
+
+
+def test_a_dead_letter_of_a_record_that_never_was_is_found():
+    assert "of t[0]@9, where nothing stands" in poisoned().letter(9, 30).judged().broken("I1")[0].what
+
+
+@pytest.mark.parametrize("part", ["key", "value", "headers"])
+def test_a_dead_letter_with_other_bytes_than_its_record_is_found(part):
+    run = poisoned()
+    other = carried(1)._replace(**{part: (("own", b"other"),) if part == "headers" else b"other"})
+    run.letters = [replace(run.letters[0], carried=other)]
+    assert "the dead letter of t[0]@1 carries" in run.judged().broken("I1")[0].what
+
+
+def test_a_dead_letter_that_names_the_place_of_another_one_is_found():
+    run = Run(*"aa").dies(0, 1).given_up(7, 0, 0).given_up(7, 1, 1).letter(0, 5, of=1).letter(1, 6, of=0)
+    assert len(run.judged().broken("I1")) == 2
+
+
+def test_a_dead_letter_written_again_after_its_writer_was_killed_is_legal_and_counted():
+    run = poisoned().killed(7, 30).given_up(8, 1, 1000, 1010).committed(3, 1020)
+    report = run.judged()
+    assert not report.violations
+    assert (report.letters, report.letters_repeated, report.letters_in_flight) == (2, 1, 1)
+
+
+def test_a_dead_letter_whose_arrival_its_writer_knew_of_was_not_in_flight():
+    run = poisoned().given_up(7, 1, 25, event=history.DEAD_LETTERED).killed(7, 30)
+    assert run.judged().letters_in_flight == 0
+
+
+def test_a_dead_letter_written_again_without_a_kill_is_found():
+    run = poisoned().given_up(7, 1, 1000, 1010)
+    assert "written again without a kill" in run.judged().broken("I3")[0].what
+    asked = poisoned().fault(history.TERMINATED, 7, 25).fault(history.DIED, 7, 30).given_up(8, 1, 1000, 1010)
+    assert broken(asked.judged()) == {"I3"}
+
+
+def test_a_dead_letter_written_again_is_not_explained_by_the_death_of_another_process():
+    assert broken(poisoned().killed(9, 30).given_up(8, 1, 1000, 1010).judged()) == {"I3"}
+
+
+def test_a_dead_letter_written_again_before_the_kill_is_not_explained_by_it():
+    assert broken(poisoned().letter(1, 25).killed(7, 30).judged()) == {"I3"}
+
+
+def test_a_dead_letter_written_again_though_it_stood_there_long_before_the_kill_is_found():
+    run = poisoned().killed(7, 5000).given_up(8, 1, 6000, 6010)
+    assert not run.judged(uncommitted=10).violations
+    assert broken(run.judged(uncommitted=1)) == {"I3"}
+
+
+def test_a_dead_letter_written_again_behind_its_commit_is_found():
+    run = poisoned().committed(2, 25).killed(7, 30).given_up(8, 1, 1000, 1010)
+    assert "written again after its commit" in run.judged().broken("I3")[0].what
+
+
+def test_a_commit_beyond_a_record_whose_letter_is_not_there_yet_is_found():
+    run = poisoned(letter=100).committed(1, 16).committed(3, 50)
+    assert "offset 3 was committed while t[0]@1 was not settled" in run.judged().broken("I5")[0].what
+    assert not poisoned(letter=40).committed(1, 16).committed(3, 50).judged().violations
+
+
+def test_a_replay_may_leave_out_what_was_handled_while_a_letter_was_on_its_way():
+    run = poisoned(letter=None).killed(7, 30)
+    run.inputs.append(Input(Place("t", 0, 3), "id3", "a", 3))
+    run.handled(8, 1, 1000, 1001, outcome=history.FAILED).given_up(8, 1, 1002, 1010).handled(8, 3, 1020, 1030)
+    assert not run.judged().violations
+
+
+def test_a_replay_may_not_leave_out_what_nobody_had_handled_nor_jump_from_a_record_that_lives():
+    run = Run(*"aaaa").dies(1).each_handled(7, [0], 0).handled(7, 1, 20, 25, outcome=history.FAILED)
+    run.given_up(7, 1, 26, 30).handled(7, 3, 40, 45).handled(7, 2, 50, 55)
+    assert broken(run.judged()) == {"I4"}
+    run = Run(*"aaaa").dies(1).handled(7, 0, 0, 5).handled(7, 1, 6, 9, outcome=history.FAILED).given_up(7, 1, 10, 12)
+    run.each_handled(7, [2], 20).killed(7, 40).each_handled(8, [0, 3], 1000)
+    assert broken(run.judged()) == {"I4"}
+
+
+def test_poison_whose_bytes_reach_no_handler_is_no_gap():
+    run = Run(*"aaa").dies(1).each_handled(7, [0, 2], 0).given_up(7, 1, 5, 8)
+    assert not run.judged().violations
+
+
 def test_a_clean_run_with_too_little_in_it_is_no_evidence():
-    report = Run(*"aa").each_handled(7, [0, 1], 0).committed(2, 20).judged()
+    report = poisoned().committed(3, 25).judged()
     report.demand(records=2)
-    for floor in ({"records": 3}, {"faults": 1}, {"in_flight": 1}, {"commits": 2}):
+    floors = [{"records": 4}, {"faults": 1}, {"in_flight": 1}, {"commits": 2}, {"letters": 2}, {"letters_in_flight": 1}]
+    for floor in floors:
         with pytest.raises(AssertionError, match="no evidence"):
             report.demand(**{"records": 2} | floor)
 
