@@ -13,7 +13,7 @@ from kafkaboot.boot.autoconfiguration import decide, in_order
 from kafkaboot.boot.component import APPLICATION, Component, dependency
 from kafkaboot.boot.conditions import Surroundings
 from kafkaboot.boot.container import Container
-from kafkaboot.boot.exception_names import check_circuits, check_policies
+from kafkaboot.boot.exception_names import check_circuits, check_handlers, check_policies
 from kafkaboot.boot.failing import refuse_retry_topics
 from kafkaboot.boot.letters import letter_function
 from kafkaboot.boot.pipeline import PUBLISHER, Preparation, refuse_overlaps
@@ -177,6 +177,7 @@ def draw(
     _check_settings(configuration, declarations)
     check_circuits(configuration, _bound(configuration, "kafkaboot.circuits", sections))
     check_policies(configuration, _bound(configuration, "kafkaboot.retry", sections))
+    check_handlers(declarations.handlers)
     replaced = {one.provides for one in launch.components}
     declared = [one for one in _declared(configuration, declarations) if one.provides not in replaced]
     components = [*declared, *launch.components, *_known(configuration, application, sections)]

@@ -6,12 +6,15 @@ import sys
 from typing import TYPE_CHECKING
 
 from kafkaboot.config import InvalidConfigurationError, Problem, nearest
+from kafkaboot.declare import RetryPolicy
+from kafkaboot.errors import DeclarationError
 from kafkaboot.failure import exception_named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from kafkaboot.config import Configuration
+    from kafkaboot.declare import HandlerSpec
     from kafkaboot.failure import CircuitSettings, RetrySettings
 
 
@@ -43,6 +46,27 @@ def check_policies(configuration: Configuration, policies: Mapping[str, RetrySet
         raise InvalidConfigurationError(problems)
 
 
+def check_handlers(specs: Sequence[HandlerSpec]) -> None:
+    """Look for the exceptions that retry policies in code name.
+
+    Raises:
+        DeclarationError: The first that does not exist.
+    """
+    for spec in specs:
+        if not isinstance(spec.retry, RetryPolicy):
+            continue
+        for name in (*spec.retry.fatal, *spec.retry.retriable):
+            if isinstance(name, str):
+                try:
+                    exception_named(name)
+                except LookupError as error:
+                    raise DeclarationError(
+                        f"the retry policy of handler {spec.id} names the exception {name!r}: {error.args[0]}",
+                        where=spec.where,
+                        todo=_advice(name),
+                    ) from error
+
+
 def unknown(configuration: Configuration, key: str, names: Sequence[str]) -> list[Problem]:
     """A problem for each name of the list under `key` that is no exception's."""
     problems = []
@@ -51,10 +75,14 @@ def unknown(configuration: Configuration, key: str, names: Sequence[str]) -> lis
             exception_named(name)
         except LookupError as error:
             origin = configuration.explain(key)[0].origin
-            near = _near(name)
-            todo = f"did you mean `{near}`?" if near else "write the class's dotted name, for example shop.errors.Busy"
-            problems.append(Problem(key, origin, f"`{key}` names the exception {name!r}: {error.args[0]}", todo))
+            text = f"`{key}` names the exception {name!r}: {error.args[0]}"
+            problems.append(Problem(key, origin, text, _advice(name)))
     return problems
+
+
+def _advice(name: str) -> str:
+    near = _near(name)
+    return f"did you mean `{near}`?" if near else "write the class's dotted name, for example shop.errors.Busy"
 
 
 def _near(name: str) -> str | None:

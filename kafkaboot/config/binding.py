@@ -39,6 +39,12 @@ _WANTED = {
     "model_attributes_type": "a map is wanted",
     "time_delta_parsing": "a duration is wanted",
 }
+_BOUNDS = {
+    "greater_than_equal": ("ge", "at least"),
+    "greater_than": ("gt", "more than"),
+    "less_than_equal": ("le", "at most"),
+    "less_than": ("lt", "less than"),
+}
 
 
 class Absent:
@@ -208,6 +214,10 @@ def _text(error: Any, *, secret: bool, feed: Feed) -> str:
         return _WANTED[kind]
     if kind in {"enum", "literal_error"}:
         return f"one of {error['ctx']['expected']} is wanted"
+    if kind in _BOUNDS:
+        name, words = _BOUNDS[kind]
+        bound = error["ctx"][name]
+        return f"{words} {f'{bound:g}' if isinstance(bound, float) else bound} is wanted"
     if secret:
         return "this is not valid"
     message = message.removeprefix("Value error, ").removeprefix("Assertion failed, ").removeprefix("Input ")

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from kafkaboot.declare.place import caller, frame_place
 from kafkaboot.errors import DeclarationError
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class RetryPolicy:
         deaths: After so many deaths of the process at one record, it is put aside without being handled.
 
     Raises:
-        DeclarationError: A number that no wait can be made of.
+        DeclarationError: At once: a number that no wait can be made of, or a class that is no exception.
     """
 
     initial: float = 0.2
@@ -59,9 +60,9 @@ class RetryPolicy:
         for name in ("attempts", "deaths"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise DeclarationError(
-                    f"RetryPolicy({name}={value!r}): it must be a whole number of at least 1",
-                    todo="attempts=1 is one call and no second; retry=False says the same of a handler"
+                raise _refused(
+                    f"({name}={value!r}): it must be a whole number of at least 1",
+                    "attempts=1 is one call and no second; retry=False says the same of a handler"
                     if name == "attempts"
                     else "leave it out for 3",
                 )
@@ -70,29 +71,40 @@ class RetryPolicy:
         for delay in self.topics:
             _number("topics", delay, 0.001)
         if list(self.topics) != sorted(set(self.topics)):
-            raise DeclarationError(
-                f"RetryPolicy(topics={self.topics!r}): each delay must be longer than the one before",
-                todo="write them from the shortest to the longest, for example topics=(5, 60, 600)",
+            raise _refused(
+                f"(topics={self.topics!r}): each delay must be longer than the one before",
+                "write them from the shortest to the longest, for example topics=(5, 60, 600)",
             )
         if self.keep_order not in {None, "key"}:
-            raise DeclarationError(
-                f"RetryPolicy(keep_order={self.keep_order!r}): it must be 'key', or left out",
-                todo='keep_order="key" lets later records of a key follow the one that waits',
+            raise _refused(
+                f"(keep_order={self.keep_order!r}): it must be 'key', or left out",
+                'keep_order="key" lets later records of a key follow the one that waits',
             )
         if self.keep_order is not None and not self.topics:
-            raise DeclarationError(
-                "RetryPolicy(keep_order='key') has no topics: in its lane a record keeps its order anyway",
-                todo="leave keep_order out, or give topics=(5, 60)",
+            raise _refused(
+                "(keep_order='key') has no topics: in its lane a record keeps its order anyway",
+                "leave keep_order out, or give topics=(5, 60)",
             )
+        for name in ("fatal", "retriable"):
+            for one in getattr(self, name):
+                if not isinstance(one, str) and not (isinstance(one, type) and issubclass(one, BaseException)):
+                    raise _refused(
+                        f"({name}={one!r}): it is no exception",
+                        f"give classes of exceptions, or their dotted names: {name}=(TimeoutError, 'shop.Busy')",
+                    )
 
 
 def _number(name: str, value: object, least: float) -> None:
     numeric = isinstance(value, int | float) and not isinstance(value, bool)
     if not numeric or not math.isfinite(value) or value < least:  # type: ignore[arg-type,operator]
-        raise DeclarationError(
-            f"RetryPolicy({name}={value!r}): it must be a number of at least {least:g}",
-            todo=f"give {name} in {'seconds' if name != 'multiplier' else 'times the wait before'}",
+        raise _refused(
+            f"({name}={value!r}): it must be a number of at least {least:g}",
+            f"give {name} in {'seconds' if name != 'multiplier' else 'times the wait before'}",
         )
+
+
+def _refused(what: str, todo: str) -> DeclarationError:
+    return DeclarationError(f"RetryPolicy{what}", where=frame_place(caller()), todo=todo)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from kafkaboot.config import Duration, kebab
 from kafkaboot.declare import RetryPolicy
@@ -50,13 +50,19 @@ class RetrySettings(BaseModel):
         3, description="After so many deaths of the process at one record it is put aside without being handled."
     )
 
-    @model_validator(mode="after")
-    def _delays_grow(self) -> RetrySettings:
-        if self.topics != sorted(set(self.topics)):
-            raise ValueError("topics: each delay must be longer than the one before, for example [5s, 1m, 10m]")
-        if self.keep_order is not None and not self.topics:
-            raise ValueError("keep-order needs topics: in its lane a record keeps its order anyway")
-        return self
+    @field_validator("topics")
+    @classmethod
+    def _delays_grow(cls, delays: list[float]) -> list[float]:
+        if delays != sorted(set(delays)):
+            raise ValueError("each delay must be longer than the one before, for example [5s, 1m, 10m]")
+        return delays
+
+    @field_validator("keep_order")
+    @classmethod
+    def _has_topics(cls, kept: str | None, info: ValidationInfo) -> str | None:
+        if kept is not None and info.data.get("topics") == []:
+            raise ValueError("it needs topics, for example [5s, 1m]: in its lane a record keeps its order anyway")
+        return kept
 
     def policy(self) -> RetryPolicy:
         """The same as it may stand in code."""
