@@ -56,8 +56,9 @@ def edit(
     otherwise.
     """
     from kafkaboot.cli.dlq_letter import annotation_of, called, refusal, shown
-    from kafkaboot.cli.output import say
+    from kafkaboot.cli.output import say, tell
     from kafkaboot.failure.replay.commands import command
+    from kafkaboot.message import printable
 
     topic, place = letter_of(topic, record)
     if source == "-" and not yes:
@@ -90,12 +91,12 @@ def edit(
         _tell_changes(before, shown(mended, None))
         for name, value in changed.items():
             if name in own:
-                click.secho(f"-header {name}: {str(own[name] or b'', 'utf-8', 'backslashreplace')}", fg="red")
+                tell(f"-header {name}: {str(own[name] or b'', 'utf-8', 'backslashreplace')}", fg="red")
             if value is not None:
-                click.secho(f"+header {name}: {value.decode()}", fg="green")
+                tell(f"+header {name}: {value.decode()}", fg="green")
         target = to or letter.original.topic or "nowhere"
         if not yes:
-            click.confirm(f"Send the mended record to {target}?", abort=True)
+            click.confirm(printable(f"Send the mended record to {target}?"), abort=True)
         click.echo(f"sent: {bench.send_edited(letter, mended, to, changed)}")
         say(f"see it: {command('show', topic, None, [str(place)])}", dim=True)
 
@@ -132,6 +133,8 @@ def _tell_changes(before: Read, after: Read) -> None:
     lines = difflib.unified_diff(
         (before.text or "").splitlines(), (after.text or "").splitlines(), "letter", "mended", lineterm=""
     )
+    from kafkaboot.cli.output import tell
+
     colours = {"+": "green", "-": "red", "@": "cyan"}
     for line in lines:
-        click.secho(line, fg=colours.get(line[:1]))
+        tell(line, fg=colours.get(line[:1]))

@@ -159,6 +159,7 @@ def _do(
 ) -> None:
     from kafkaboot.cli.output import write_json
     from kafkaboot.failure.replay import Errand
+    from kafkaboot.failure.replay.commands import command
 
     if as_json and not dry_run and not yes:
         raise click.UsageError("With --json nobody is asked: add --yes, or --dry-run")
@@ -171,7 +172,10 @@ def _do(
             _go_on(bench, topic, job, rate, yes=yes, as_json=as_json)
             return
         if not narrowed and job is None:
-            raise click.UsageError("Say which letters: --fingerprint, --exception, --handler, --record, ..., or --all")
+            unknown = f"There is no job {name}; those that there are: {command('jobs', topic)}. " if name else ""
+            raise click.UsageError(
+                f"{unknown}Say which letters: --fingerprint, --exception, --handler, --record, ..., or --all"
+            )
         plan = bench.plan(errand if job is None else job.errand, found)
         if dry_run and as_json:
             write_json({**plan.as_json(), "groups_without_members": _absent(bench, plan)})
@@ -215,8 +219,9 @@ def _asked(
 ) -> bool:
     """Tell what it comes to; answers whether it is to be done."""
     from kafkaboot.cli.dlq_told import nothing, question, tell_plan
-    from kafkaboot.cli.output import say, write_json
+    from kafkaboot.cli.output import LONGEST, say, write_json
     from kafkaboot.failure.replay.commands import command, of_errand
+    from kafkaboot.message import printable
 
     if plan.selected and not as_json:
         tell_plan(plan)
@@ -224,7 +229,7 @@ def _asked(
         if as_json:
             write_json({"job": None, **plan.as_json()})
         else:
-            click.echo(f"nothing to do: {nothing(plan, found)}")
+            click.echo(f"nothing to do: {nothing(topic, plan, found)}")
         return False
     for other in found.contents.jobs.values():
         if other.state == "running" and other.errand.deed == plan.errand.deed:
@@ -241,7 +246,7 @@ def _asked(
         click.echo(f"to do it: {of_errand(topic, plan.errand)}")
         return False
     if not yes:
-        click.confirm(question(plan, absent), abort=True)
+        click.confirm(printable(question(plan, absent), LONGEST), abort=True)
     return True
 
 

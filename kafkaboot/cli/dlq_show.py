@@ -108,16 +108,17 @@ def _tell_value(letter: Letter, value: Read) -> None:
 
 
 def _tell_next(letter: Letter) -> None:
+    from kafkaboot.cli.output import tell
     from kafkaboot.failure.replay import Place, Selection
     from kafkaboot.failure.replay.commands import command
 
     here = Place(letter.partition, letter.offset)
     click.secho("next", dim=True)
     if letter.handler:
-        click.echo(f"  see it fail:       {shlex.join(['kafkaboot', 'probe', letter.handler, letter.where])}")
+        tell(f"  see it fail:       {shlex.join(['kafkaboot', 'probe', letter.handler, letter.where])}")
     click.echo(f"  mend and send it:  {command('edit', letter.topic, None, [str(here)])}")
     click.echo(f"  send it as it is:  {command('replay', letter.topic, Selection(record=here))}")
-    click.echo(f"  all of its cause:  {command('replay', letter.topic, Selection(fingerprint=letter.fingerprint))}")
+    tell(f"  all of its cause:  {command('replay', letter.topic, Selection(fingerprint=letter.fingerprint))}")
 
 
 def _plain(letter: Letter, mark: Mark | None, value: Read, kind: str) -> dict[str, Any]:

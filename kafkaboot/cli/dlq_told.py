@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kafkaboot.cli.output import tell
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -24,22 +26,24 @@ def tell_plan(plan: Plan) -> None:
     click.secho("by cause", dim=True)
     for (print_, exception, handler), count in plan.causes.most_common(CAUSES):
         bar = "█" * max(1, round(count * WIDTH / most))
-        click.echo(f"  {count:>9,}  {bar:<{WIDTH}}  {print_}  {exception or '(not told)'}  {handler}")
+        tell(f"  {count:>9,}  {bar:<{WIDTH}}  {print_}  {exception or '(not told)'}  {handler}")
     if len(plan.causes) > CAUSES:
         rest = sum(count for _, count in plan.causes.most_common()[CAUSES:])
         click.echo(f"  {rest:>9,}  of {len(plan.causes) - CAUSES} further causes")
     click.secho("by target", dim=True)
     for (state, topic), count in plan.targets.most_common():
         why = "came back too often" if state == "parked" and plan.errand.deed == "redrive" else ""
-        click.echo(f"  {count:>9,}  {state:<8}  {topic or '(nothing is sent)'}{why and f'  ({why})'}")
+        tell(f"  {count:>9,}  {state:<8}  {topic or '(nothing is sent)'}{why and f'  ({why})'}")
     for why, (count, first) in plan.left.items():
-        click.secho(f"  {count:>9,}  left as they are: {why} (first: {first})", fg="yellow")
+        tell(f"  {count:>9,}  left as they are: {why} (first: {first})", fg="yellow")
     if plan.doubtful:
         click.secho(f"  {plan.doubtful:>9,}  have headers that cannot be read in part", fg="yellow")
 
 
-def nothing(plan: Plan, found: Catalogue) -> str:
+def nothing(topic: str, plan: Plan, found: Catalogue) -> str:
     """Why there is nothing to do."""
+    from kafkaboot.failure.replay.commands import command
+
     if plan.left:
         return "all of them are left as they are; see why above"
     wanted = plan.errand.selection.states
@@ -53,9 +57,10 @@ def nothing(plan: Plan, found: Catalogue) -> str:
         told = ", ".join(f"{count:,} {state}" for state, count in others.items())
         state = next(iter(others))
         return f"no letter that is meant is {' or '.join(wanted)}; there are {told} (add --state {state} for those)"
-    if any(found.blocks[place].causes for place in found.blocks):
-        return "no letter is meant by that"
-    return "the topic holds no letters"
+    count = sum(group.cause.count for group in found.groups())
+    if not count:
+        return "the topic holds no letters"
+    return f"none of the {count:,} letters is meant by that; all causes: {command('list', topic)}"
 
 
 def question(plan: Plan, group_missing: Sequence[str]) -> str:
@@ -70,4 +75,4 @@ def tell_end(progress: Progress) -> None:
     counts = ", ".join(f"{count:,} {state}" for state, count in progress.counts.items()) or "no letter was touched"
     click.echo(f"job {progress.job.name} {progress.state}: {counts}")
     for why, count in progress.left.items():
-        click.secho(f"  {count:,} left as they are: {why}", fg="yellow")
+        tell(f"  {count:,} left as they are: {why}", fg="yellow")

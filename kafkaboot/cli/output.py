@@ -17,14 +17,19 @@ def on_terminal() -> bool:
     return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 
+LONGEST = 4000
+"""Characters of one line, or of one cell."""
+
+
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Sequence[str] = ()) -> None:
-    """Write a table.
+    """Write a table; what its cells quote cannot write to the terminal by itself.
 
     Args:
         headings: The columns' names.
         rows: The cells.
         numbers: Names of columns that stand at the right.
     """
+    rows = [[_harmless(cell) for cell in row] for row in rows]
     if on_terminal():
         _on_terminal(headings, rows, numbers)
         return
@@ -66,6 +71,17 @@ def write_json_line(value: Any) -> None:
     click.echo(json.dumps(value, ensure_ascii=False, default=str))
 
 
+def tell(text: str, **style: Any) -> None:
+    """Write one line that quotes what came from a topic, which cannot write to the terminal by itself."""
+    click.secho(_harmless(text), **style)
+
+
 def say(text: str, **style: Any) -> None:
     """Write to standard error what is not the answer itself."""
-    click.secho(text, err=True, **style)
+    click.secho("\n".join(map(_harmless, text.split("\n"))), err=True, **style)
+
+
+def _harmless(text: str) -> str:
+    from kafkaboot.message import printable
+
+    return printable(text, LONGEST)

@@ -27,7 +27,7 @@ class Plan:
         selected: How many letters are meant.
         causes: How many by fingerprint, exception and handler.
         targets: How many by state and topic.
-        groups: How many by the consumer group that failed on them.
+        groups: How many of those that something is done with, by the consumer group that failed on them.
         left: By the reason for which letters are left as they are: how many, and the place of the first.
         doubtful: How many have headers that cannot be read in part.
         begins, ends: By partition the first letter that is meant, and the offset behind the last.
@@ -95,13 +95,13 @@ def draw(
                 continue
             plan.selected += 1
             plan.causes[letter.fingerprint, letter.exception, letter.handler] += 1
-            plan.groups[letter.group] += 1
             plan.doubtful += bool(letter.doubts)
             plan.begins.setdefault(letter.partition, letter.offset)
             plan.ends[letter.partition] = letter.offset + 1
             route = router.route(letter)
             if route.state:
                 plan.targets[route.state, route.topic] += 1
+                plan.groups[letter.group] += 1
             else:
                 count, first = plan.left.get(route.why, (0, letter.where))
                 plan.left[route.why] = (count + 1, first)
