@@ -193,8 +193,8 @@ class Failures:
             start="earliest",
             ordering=route.ordering if order is None else "key",
             plain=None,
-            call=None if route.call is None else when_due(route.call, in_lane),
-            batch_call=None if route.batch_call is None else batch_when_due(route.batch_call),
+            call=None if route.call is None else when_due(route.call, delays[-1], in_lane),
+            batch_call=None if route.batch_call is None else batch_when_due(route.batch_call, delays[-1]),
             counters=Counters(),
             failing=again,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from kafkaboot.client import ClientFactory
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from kafkaboot.consumer import Route
 
 log = logging.getLogger("kafkaboot.boot")
+
+RETRIES_COMMIT = 0.2
+"""Seconds between two commits of a group that takes retry topics, at most: keys wait for them (`keep-order: key`)."""
 
 
 class Groups:
@@ -35,18 +39,23 @@ class Groups:
         routes: Mapping[str, Sequence[Route]],
         died: Callable[[ConsumerGroup, BaseException], None],
         hooks: Sequence[object] = (),
+        retries: Mapping[str, Sequence[Route]] = MappingProxyType({}),
     ) -> None:
         """Begin to poll, from the running event loop.
 
         Args:
             routes: Handlers by group.
+            retries: Those of retry topics, by group.
             died: Called on the event loop when a group can go no further.
             hooks: Listeners of the consumer's happenings.
         """
         loop = asyncio.get_running_loop()
+        often = min(self._settings.commit_interval, RETRIES_COMMIT)
+        quick = self._settings.model_copy(update={"commit_interval": often})
         made = [
-            ConsumerGroup(name, of_group, self._clients, self._settings, died=died, hooks=hooks)
-            for name, of_group in routes.items()
+            ConsumerGroup(name, of_group, self._clients, settings, died=died, hooks=hooks)
+            for of_groups, settings in ((routes, self._settings), (retries, quick))
+            for name, of_group in of_groups.items()
         ]
         for group in made:
             self.groups.append(group)

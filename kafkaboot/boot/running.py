@@ -76,7 +76,7 @@ async def start(
         try:
             failures = Failures(container)
             routes = routes_of(blueprint, failures)
-            groups.start({**routes, **failures.retries}, died, [*listeners, *failures.listeners])
+            groups.start(routes, died, [*listeners, *failures.listeners], failures.retries)
         except BaseException:
             await groups.stop()  # those that came first poll already
             raise

@@ -45,9 +45,10 @@ LOADING, LOADING_MOST = 0.05, 1.0
 """Seconds until a record is looked at again whose partition is not known yet, or whose key is about to be free."""
 TIMEOUT = 10.0
 CHUNK = 1000
-HOLD = 3.0
+HOLD, PAUSE_MOST = 1.0, 60.0
 """Seconds that a key's records wait in their lane for the last ones in the retry topic, once those get on: a key whose
-records never pause would go that way for ever. Where it takes longer they go there, and it is tried again later."""
+records never pause would go that way for ever. Where it takes longer they go there, and it is tried again later; more
+than a moment, and the partition would be paused behind them, for all its keys."""
 
 
 @dataclass(slots=True, eq=False)
@@ -93,7 +94,7 @@ class _Waiting:
         if now >= self.hold_from:
             self.hold_until = now + HOLD
             self.hold_from = self.hold_until + self.pause
-            self.pause *= 2
+            self.pause = min(2 * self.pause, PAUSE_MOST)
 
 
 Keys = dict[bytes | None, _Waiting]
@@ -298,7 +299,7 @@ class KeyOrder:
         if not new:
             return
         sources = {TP(self._detours[tp.topic], tp.partition): tp for tp in new}
-        ends = admin.end_offsets(list(sources), TIMEOUT)
+        ends = admin.end_offsets([*sources, *new], TIMEOUT)
         begins = admin.begin_offsets(list(sources), TIMEOUT)
         stand = self._stand(admin)
         found: dict[TP, Keys] = {tp: {} for tp in sources}
@@ -310,7 +311,7 @@ class KeyOrder:
             for record in reader.poll(CHUNK, LOOK):
                 tp = TP(record.topic(), record.partition())
                 if not stand.settled(tp, record.offset()):
-                    self._found(found[tp], tp, record)
+                    self._found(found[tp], tp, record, ends[sources[tp]])
             if not self._wanted:
                 return
         with self._change:
@@ -318,14 +319,16 @@ class KeyOrder:
                 if self._wanted.get(source) == new[source]:
                     self._held[source] = found[tp]
 
-    def _found(self, keys: Keys, tp: TP, record: RawRecord) -> None:
+    def _found(self, keys: Keys, tp: TP, record: RawRecord, end: int) -> None:
+        """`end`: of the source. What it held before it was made anew must not settle what stands there now."""
         headers = dict(record.headers() or ())
         if headers.get(KB_HANDLER) != self._handler:
             return  # another handler of the group, which takes another type
         waiting = keys.setdefault(record.key(), _Waiting())
         waiting.places.append((tp, record.offset()))
         offset = digits(headers.get(KB_ORIGINAL_OFFSET) or b"")
-        waiting.seen = max(waiting.seen, -1 if offset is None else offset)
+        if offset is not None and waiting.seen < offset < end:
+            waiting.seen = offset
 
     def _free(self, admin: AdminPort) -> None:
         """Let go of the keys whose records are all resolved."""

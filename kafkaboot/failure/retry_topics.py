@@ -37,6 +37,11 @@ def there_already() -> Detour:
     return Detour("it waits in the retry topic already", lambda _: Settled("retried_later"))
 
 
+SKEW = 3600.0
+"""Seconds beyond the longest delay from which on a due time is no clock's difference: it is not believed, else what
+anybody wrote there would keep a lane for ever."""
+
+
 class Earlier(NamedTuple):
     """What happened to a record before it came to the retry topic.
 
@@ -107,6 +112,8 @@ class RetryTopics:
         return Detour("an earlier record of its key waits for its retry", self._follow)
 
     def _follow(self, failed: Failed) -> Away:
+        # Nothing has failed: where this was found out says nothing, and to write it down costs more than all the rest.
+        failed.error.__traceback__ = None
         record = failed.record
         return self._way(failed, self._names[record.topic()][0], record.partition(), 0.0)
 
@@ -136,46 +143,51 @@ class BackoffThenDelays:
         return self.backoff.delay(attempt) if late < 0 else self.delays[min(late, len(self.delays) - 1)]
 
 
-def when_due(call: Call, in_lane: Sequence[float] = ()) -> Call:
+def when_due(call: Call, longest: float, in_lane: Sequence[float] = ()) -> Call:
     """The handler's call for records of its retry topics.
 
     Args:
         call: The handler's call.
+        longest: Seconds that a record waits in them at most.
         in_lane: Seconds that are waited for in the lane of the retry topic after its first attempt there, its second,
             and so on: so that a restart does not cut them short.
     """
 
-    def due(raw: RawRecord, attempt: int = 1) -> Any:
-        headers = _headers(raw)
-        wait = headers[KB_RETRY_DUE] / 1000 + sum(in_lane[: attempt - 1]) - time()
+    def when(raw: RawRecord, attempt: int = 1) -> Any:
+        due, attempts = _said(raw, longest)
+        wait = due + sum(in_lane[: attempt - 1]) - time()
         if wait > 0:
             raise not_due(wait)
-        return call(raw, headers[KB_ATTEMPTS] + attempt)
+        return call(raw, attempts + attempt)
 
-    return due
+    return when
 
 
-def batch_when_due(call: BatchCall) -> BatchCall:
+def batch_when_due(call: BatchCall, longest: float) -> BatchCall:
     """The same for a batch handler: what is due of a batch is handled, the rest waits."""
 
-    def due(raws: Sequence[RawRecord], attempt: int = 1) -> Any:
+    def when(raws: Sequence[RawRecord], attempt: int = 1) -> Any:
         now = time()
         for index, raw in enumerate(raws):
-            wait = _headers(raw)[KB_RETRY_DUE] / 1000 - now
+            wait = _said(raw, longest)[0] - now
             if wait > 0:
                 raise NotBegun(index, not_due(wait))
-        return call(raws, _headers(raws[0])[KB_ATTEMPTS] + attempt)
+        return call(raws, _said(raws[0], longest)[1] + attempt)
 
-    return due
+    return when
 
 
-def _headers(raw: RawRecord) -> dict[str, int]:
-    """The numbers of a record in a retry topic; 0 where one is missing or cannot be read: then it is due."""
+def _said(raw: RawRecord, longest: float) -> tuple[float, int]:
+    """When a record of a retry topic is due, in seconds since the epoch, and its attempts before it came there.
+
+    0 for what is missing or cannot be: then it is due.
+    """
     found = {KB_RETRY_DUE: 0, KB_ATTEMPTS: 0}
     for name, value in raw.headers() or ():
         if name in found:
             found[name] = digits(value or b"") or 0
-    return found
+    due = found[KB_RETRY_DUE] / 1000
+    return due if due <= time() + longest + SKEW else 0.0, found[KB_ATTEMPTS]
 
 
 def guarded(call: Call, check: Callable[[RawRecord], None]) -> Call:
