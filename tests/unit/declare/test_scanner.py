@@ -17,7 +17,7 @@ HEAD = "from kafkaboot.declare import *\nfrom kafkaboot.message import Record\n"
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(sys, "path", list(sys.path))
-    return World(tmp_path, f"shop{next(NUMBERS)}")
+    return World(tmp_path, f"scanned{next(NUMBERS)}")
 
 
 class World:
@@ -243,7 +243,7 @@ def test_a_package_that_does_not_exist_is_told_with_the_nearest_name(world: Worl
     world.write(init="")
     error = world.fail(f"{world.name}p")
     assert error.what == f"there is no package or module '{world.name}p'"
-    assert error.todo.startswith("did you mean 'shop")
+    assert error.todo.startswith("did you mean 'scanned")
     assert world.fail(f"{world.name}.nothing").what == f"there is no package or module '{world.name}.nothing'"
 
 
