@@ -152,7 +152,7 @@ async def test_a_stop_that_fails_or_hangs_does_not_keep_the_others_from_stopping
         def shut(self):
             release.wait(20)
 
-    told, lifecycle = Told(), Lifecycle(5, 0.05)
+    told, lifecycle = Told(), Lifecycle(5, 0.5)
     await started(lifecycle, Store(told), Failing(), Hanging())
     with caplog.at_level(logging.ERROR, "kafkaboot.boot"):
         await lifecycle.stop()
@@ -160,6 +160,6 @@ async def test_a_stop_that_fails_or_hangs_does_not_keep_the_others_from_stopping
 
     assert told.events[-1] == "shut"
     assert [record.message for record in caplog.records] == [
-        "stopping Hanging (shop/hanging.py:4) took longer than 0.05 s; going on without it",
+        "stopping Hanging (shop/hanging.py:4) took longer than 0.5 s; going on without it",
         "stopping Failing (shop/failing.py:4) failed; going on without it",
     ]
