@@ -79,7 +79,8 @@ def write(
     """
     parts = [
         done_map.encode(position, beyond) if beyond is not None else "",
-        _failed(position, sorted(attempts)[:ATTEMPTS]),
+        # One that was settled while this was put together stands before the position.
+        _failed(position, sorted(one for one in attempts if one[0] >= position)[:ATTEMPTS]),
         f"{_STARTED}{mark.deaths}.{mark.row}" if mark is not None else "",
     ]
     return " ".join(part for part in parts if part)

@@ -11,7 +11,10 @@ ATTEMPTS = st.dictionaries(
 )
 
 
-@given(st.integers(0, 2**60), ATTEMPTS, st.none() | st.builds(Mark, st.integers(0, 99), st.sampled_from([0, 1, 64])))
+MARKS = st.builds(Mark, st.integers(0, 99), st.sampled_from([0, 1, 64]), st.none() | st.integers(0, 2**60))
+
+
+@given(st.integers(0, 2**60), ATTEMPTS, st.none() | MARKS)
 def test_what_was_written_is_read_back(position, distances, mark):
     attempts = {position + distance: failed for distance, failed in distances.items()}
     beyond = [(position, False), (position + 3, True), (position + 4, False)]
@@ -40,11 +43,12 @@ def test_attempts_of_another_offset_are_not_believed():
 
 
 @pytest.mark.parametrize(
-    "text", ["ks1:", "ks1:3", "ks1:.1", "ks1:a.1", "ks1:1.²", "ks2:1.1", "kf1:****", "kf1:AAAAAAAB"]
+    "text",
+    ["ks1:", "ks1:3", "ks1:.1", "ks1:a.1", "ks1:1.²", "ks1:1.1.", "ks1:1.1.1.1", "ks2:1.1", "kf1:****", "kf1:AAAAAAAB"],
 )
 def test_a_part_that_does_not_check_out_says_nothing_and_leaves_the_others_alone(text):
-    note = commit_note.read(Committed(5, f"{text} ks1:2.64\0"))
-    assert (note.done, note.attempts, note.mark) == ([], {}, Mark(2, 64))
+    note = commit_note.read(Committed(5, f"{text} ks1:2.64.9\0"))
+    assert (note.done, note.attempts, note.mark) == ([], {}, Mark(2, 64, 9))
     assert commit_note.read(Committed(5, text)).mark is None
 
 
@@ -52,3 +56,9 @@ def test_without_a_commit_or_an_offset_nothing_is_known():
     text = commit_note.write(5, [(5, False), (6, True)], [(5, Attempts(1, 1.0))], Mark())
     for committed in (None, Committed(None, text), Committed(5, ""), Committed(5, "somebody else's note")):
         assert commit_note.read(committed) == ([], {}, None)
+
+
+def test_attempts_at_what_was_settled_meanwhile_are_left_out():
+    """The failing records are looked up before the position, and workers go on in between."""
+    text = commit_note.write(7, None, {5: Attempts(1, 5.0), 6: Attempts(2, 5.0), 9: Attempts(3, 5.0)}.items(), None)
+    assert commit_note.read(Committed(7, text)).attempts == {9: Attempts(3, 5.0)}
