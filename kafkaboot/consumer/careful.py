@@ -1,8 +1,10 @@
 """After an owner died: its successor goes forward in short rows, each behind a commit, to find the record it died of.
 
 Nothing is written before a record while all goes well, so a death says only that it happened behind the committed
-offset. The next owner hands out rows and commits in between; one more death narrows it down to a row, the next to a
-single record. A record at which owners died as often as its handler allows is not handled again (`suspects`).
+offset. The next owner hands out rows and commits in between; one more death narrows it down to a row. Then records go
+one by one, and of all partitions that are handed out so only one has a record at work: what was at work elsewhere in
+the process when it died is not to blame. A record at which owners died as often as its handler allows is not handled
+again (`suspects`).
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from kafkaboot.consumer.commit_note import Attempts, Mark
+from kafkaboot.consumer.commit_note import Mark
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
 ROW = 64
 """Records of a row after the first death; afterwards it is one."""
 SINGLY = 2 * ROW
-"""Records that are handed out one by one: those of the row in which the last owner died, and as many again."""
+"""Records that are handed out one by one, at most; where the row is known in which the last owner died, only those."""
+BEGINS = 2.0
+"""Seconds in which a record that was handed out begins; one that waits longer, for a circuit say, holds up nobody."""
 UNMARKED = "should this process die soon, the next owner does not see it"
 FOR = 10.0
 """Seconds for which rows are handed out: well beyond what may lie between two commits by time."""
@@ -37,20 +41,34 @@ class Careful:
         left: What the commits of the owner that died said of it.
         allowed: Deaths after which a record is not handled again.
         now: The time, in seconds.
+
+    Attributes:
+        deaths: Owners that died one after the other.
+        row: Records of a row.
+        found: The offset of the record that is not handled again; `None` where it is not known yet.
+        mark: What this owner's commits say.
     """
 
     def __init__(self, left: Mark, allowed: int, now: float) -> None:
         self.deaths = left.deaths + 1
         self.row = 1 if self.deaths >= allowed - 1 else ROW
-        self._found = left.row == 1 and self.deaths >= allowed
+        self.found = left.last if left.row == 1 and self.deaths >= allowed else None
+        self._end = left.last if left.row > 1 else None
         self._until = now + FOR
         self._left = SINGLY
         self._waiting: deque[tuple[Chunk, Sequence[int]]] = deque()
+        self.mark = self.idle()
 
     @property
-    def mark(self) -> Mark:
-        """What this owner's commits say."""
-        return Mark(self.deaths, self.row)
+    def singly(self) -> bool:
+        """Whether its records go one by one, and only while no other partition's does."""
+        return self.row == 1
+
+    def idle(self) -> Mark:
+        """What the commits say between two rows: it does not narrow down where the last owner died."""
+        if not self.singly:
+            return Mark(self.deaths, self.row)
+        return Mark(self.deaths) if self._end is None else Mark(self.deaths, ROW, self._end)
 
     def put(self, chunk: Chunk, todo: Sequence[int]) -> None:
         """Keep records until it is their turn."""
@@ -62,26 +80,28 @@ class Careful:
 
     def over(self, now: float) -> bool:
         """Whether the place where the last owner died lies behind."""
-        return self._left <= 0 if self.row == 1 else now >= self._until
+        if not self.singly:
+            return now >= self._until
+        return self._left <= 0 or (self._end is not None and bool(self._waiting) and self._next() > self._end)
 
-    def next_row(self, holding: Holding) -> tuple[Chunk, Sequence[int]]:
-        """The next records; the first ever may be the one that is not handled again."""
+    def next_row(self) -> tuple[Chunk, Sequence[int]]:
+        """The next records; the mark names the last of them."""
         chunk, todo = self._waiting.popleft()
         row, rest = todo[: self.row], todo[self.row :]
         if rest:
             self._waiting.appendleft((chunk, rest))
         self._left -= len(row)
-        if self._found:
-            self._found = False
-            offset = chunk.records[row[0]].offset()
-            holding.assignment.suspects[offset] = self.deaths
-            holding.assignment.attempts[offset] = Attempts(self.deaths, 0.0)
+        self.mark = Mark(self.deaths, self.row, chunk.records[row[-1]].offset())
         return chunk, row
 
     def rest(self) -> list[tuple[Chunk, Sequence[int]]]:
         """All that is kept."""
         rest, self._waiting = list(self._waiting), deque()
         return rest
+
+    def _next(self) -> int:
+        chunk, todo = self._waiting[0]
+        return chunk.records[todo[0]].offset()
 
 
 def row_is_over(holding: Holding) -> bool:
@@ -90,6 +110,11 @@ def row_is_over(holding: Holding) -> bool:
     if any(each.running for each in lanes):
         return False
     return all(not each.pending() or each.failing for each in lanes)
+
+
+def is_blocked(holding: Holding) -> bool:
+    """Whether another record would only wait behind one that is to be tried again, and begin unseen."""
+    return any(each.pending() and each.route.ordering == "partition" for each in holding.lanes.values())
 
 
 class Beginnings:
@@ -102,8 +127,10 @@ class Beginnings:
 
     def __init__(self, committer: Committer, clock: Clock) -> None:
         self.unmarked: set[TP] = set()
-        self.careful: set[TP] = set()
+        self.careful: dict[TP, None] = {}
         self._committer, self._clock = committer, clock
+        self._turn: TP | None = None
+        self._begins_by = 0.0
 
     def begin(self, tp: TP, holding: Holding, left: Mark | None, allowed: int) -> None:
         """A new partition.
@@ -114,12 +141,15 @@ class Beginnings:
             left: The mark that its last owner left, where that died.
             allowed: Deaths after which a record is not handled again.
         """
-        holding.assignment.mark = Mark()
+        assignment = holding.assignment
+        assignment.mark = Mark()
         self.unmarked.add(tp)
         if left is not None:
-            holding.careful = Careful(left, allowed, self._clock.monotonic())
-            holding.assignment.mark = holding.careful.mark
-            self.careful.add(tp)
+            holding.careful = careful = Careful(left, allowed, self._clock.monotonic())
+            assignment.mark = careful.mark
+            self.careful[tp] = None
+            if careful.found is not None:
+                assignment.suspect(careful.found, careful.deaths)
 
     def mark(self, consumer: ConsumerPort, holdings: Mapping[TP, Holding]) -> None:
         """Say that somebody is at work, before the first record: the next owner sees by it that this one died."""
@@ -132,15 +162,54 @@ class Beginnings:
         self, consumer: ConsumerPort, holdings: Mapping[TP, Holding]
     ) -> Iterator[tuple[Holding, Chunk, Sequence[int]]]:
         """What is to be handed out now: the next row behind a commit, or all that was kept when the danger is over."""
+        now = self._clock.monotonic()
+        ready: list[TP] = []
         for tp in list(self.careful):
             holding = holdings.get(tp)
             careful = holding.careful if holding is not None else None
             if holding is None or careful is None:
-                self.careful.discard(tp)
-            elif careful.over(self._clock.monotonic()):
-                self.careful.discard(tp)
+                del self.careful[tp]
+            elif careful.over(now) and not (careful.singly and self._at_work(holding, now)):
+                del self.careful[tp]
                 holding.careful, holding.assignment.mark = None, Mark()
                 yield from ((holding, chunk, todo) for chunk, todo in careful.rest())
             elif careful.waiting() and row_is_over(holding):
-                self._committer.now(consumer, {tp: holding}, fate=UNMARKED)
-                yield holding, *careful.next_row(holding)
+                if not careful.singly:
+                    yield self._next_row(consumer, {tp: holding}, tp)
+                elif not is_blocked(holding):
+                    ready.append(tp)
+        yield from self._next_single(consumer, holdings, ready, now)
+
+    def _next_single(
+        self, consumer: ConsumerPort, holdings: Mapping[TP, Holding], ready: Sequence[TP], now: float
+    ) -> Iterator[tuple[Holding, Chunk, Sequence[int]]]:
+        """The next record, once none is at work: of another partition than the last one, where others have some."""
+        told: dict[TP, Holding] = {}
+        if self._turn is not None and self._turn in self.careful:
+            last = told[self._turn] = holdings[self._turn]
+            if self._at_work(last, now):
+                return
+            assert last.careful is not None
+            last.assignment.mark = last.careful.idle()
+        if ready:
+            tp = self._turn = ready[0]
+            self._begins_by = now + BEGINS
+            del self.careful[tp]
+            self.careful[tp] = None  # the last to come again
+            yield self._next_row(consumer, told | {tp: holdings[tp]}, tp)
+
+    def _next_row(
+        self, consumer: ConsumerPort, told: Mapping[TP, Holding], tp: TP
+    ) -> tuple[Holding, Chunk, Sequence[int]]:
+        holding = told[tp]
+        assert holding.careful is not None
+        chunk, row = holding.careful.next_row()
+        holding.assignment.mark = holding.careful.mark
+        self._committer.now(consumer, told, fate=UNMARKED)
+        return holding, chunk, row
+
+    def _at_work(self, holding: Holding, now: float) -> bool:
+        lanes = holding.lanes.values()
+        if any(each.running for each in lanes):
+            return True
+        return now < self._begins_by and any(each.open and each.pending() and not each.failing for each in lanes)

@@ -6,8 +6,8 @@ out says nothing. A part of another maker is ignored.
 - `kb1:` the map of records done beyond the offset (`done_map`).
 - `kf1:` attempts that failed, so that they are counted on after a restart.
 - `ks1:` somebody is at work from this offset on. It is written before the first record and left out of the last commit,
-  so that the next owner sees whether this one died, how often that has happened in a row, and how far apart the
-  commits were.
+  so that the next owner sees whether this one died, how often that has happened in a row, how far apart the commits
+  were, and up to which record it had come.
 """
 
 from __future__ import annotations
@@ -43,10 +43,12 @@ class Mark(NamedTuple):
     Attributes:
         deaths: Owners before it that died one after the other near this offset.
         row: Records between two of its commits; 0 where it commits by time.
+        last: The last record of the row that it is at; `None` where that is not known, or it is at none.
     """
 
     deaths: int = 0
     row: int = 0
+    last: int | None = None
 
 
 class Note(NamedTuple):
@@ -81,7 +83,7 @@ def write(
         done_map.encode(position, beyond) if beyond is not None else "",
         # One that was settled while this was put together stands before the position.
         _failed(position, sorted(one for one in attempts if one[0] >= position)[:ATTEMPTS]),
-        f"{_STARTED}{mark.deaths}.{mark.row}" if mark is not None else "",
+        _STARTED + ".".join(str(each) for each in mark if each is not None) if mark is not None else "",
     ]
     return " ".join(part for part in parts if part)
 
@@ -131,8 +133,10 @@ def _read_failed(position: int, part: str) -> dict[int, Attempts]:
 
 
 def _read_mark(part: str) -> Mark | None:
-    deaths, _, row = part[len(_STARTED) :].partition(".")
-    return Mark(int(deaths), int(row)) if f"{deaths}{row}".isascii() and deaths.isdigit() and row.isdigit() else None
+    numbers = part[len(_STARTED) :].split(".")
+    if len(numbers) not in (2, 3) or not all(each.isascii() and each.isdigit() for each in numbers):
+        return None
+    return Mark(*map(int, numbers))
 
 
 def _sum(position: int, body: bytes | bytearray) -> bytes:

@@ -73,6 +73,8 @@ class Holding:
     def renewed(self, fresh: Assignment) -> Holding:
         """The same partition under a new epoch."""
         fresh.mark, fresh.held = self.assignment.mark, self.assignment.held
+        for offset, deaths in self.assignment.suspects.items():
+            fresh.suspect(offset, deaths)
         renewed = Holding(fresh)
         renewed.replays, renewed.replay_from = self.replays, self.replay_from
         renewed.careful = self.careful

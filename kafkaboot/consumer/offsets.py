@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 
 from kafkaboot.client import Committed
 from kafkaboot.consumer import commit_note, done_map
-from kafkaboot.consumer.commit_note import Mark, Note
+from kafkaboot.consumer.commit_note import Attempts, Mark, Note
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from kafkaboot.client import TP
-    from kafkaboot.consumer.commit_note import Attempts
     from kafkaboot.consumer.lanes import Lanes
     from kafkaboot.message import RawRecord
 
@@ -107,6 +106,11 @@ class Assignment:
         """Open or close the lanes, after the partition was given back, paused or resumed; from any thread."""
         for lanes in self.lanes:
             lanes.open = self._live and lanes.wanted()
+
+    def suspect(self, offset: int, deaths: int) -> None:
+        """A record at which so many owners died: it comes to its handler's crew as one that has failed."""
+        self.suspects[offset] = deaths
+        self.attempts[offset] = Attempts(deaths, 0.0)
 
     def take(self, records: list[RawRecord]) -> tuple[Chunk, Sequence[int]]:
         """Take over delivered records; answers the chunk and which of its records are to be handled.

@@ -4,10 +4,10 @@ import pytest
 
 from kafkaboot.client import TP, Committed
 from kafkaboot.consumer import commit_note
-from kafkaboot.consumer.careful import FOR, ROW, SINGLY
+from kafkaboot.consumer.careful import BEGINS, FOR, ROW, SINGLY
 from kafkaboot.consumer.commit_note import Mark
 
-TP0 = TP("orders", 0)
+TP0, TP1 = TP("orders", 0), TP("orders", 1)
 
 
 @pytest.fixture
@@ -15,32 +15,41 @@ def owner(desk, consumer, raw):
     """An owner that begins where the last one left off, and dies at a record of which it was told."""
 
     class Owner:
-        def __init__(self, records, dies_at=None):
+        def __init__(self, records, dies_at=None, partitions=1):
             consumer.marks.clear()
             consumer.commits.clear()
             consumer.chunks.clear()
             self.at = desk()
-            consumer.assign(0)
-            stands = consumer.stand.get(TP0)
-            start = stands.offset if stands else 0
-            consumer.give(*[raw(i) for i in range(start, records)])
-            self.dies_at, self.handled, self.dead = dies_at, [], False
+            consumer.assign(*range(partitions))
+            for partition in range(partitions):
+                stands = consumer.stand.get(TP("orders", partition))
+                start = stands.offset if stands else 0
+                consumer.give(*[raw(i, partition=partition) for i in range(start, records)])
+            self.dies_at, self.said, self.dead = dies_at, [], False
+            self.seen = {partition: [] for partition in range(partitions)}
 
-        def suspects(self):
-            return self.at.poller.holdings[TP0].assignment.suspects
+        @property
+        def handled(self):
+            return self.seen[0]
+
+        def suspects(self, tp=TP0):
+            return self.at.poller.holdings[tp].assignment.suspects
 
         def turn(self):
             """A round of the poller; then everything that was handed out is handled, unless the process dies of it."""
             self.at.turn()
-            for said in [*consumer.marks, *consumer.commits]:
-                consumer.stand[TP0] = said[TP0]
-            for _, _, chunk, todo in self.at.work:
+            for said in [*consumer.commits, *consumer.marks]:
+                consumer.stand |= said
+                self.said.append(said)
+            consumer.commits.clear()
+            consumer.marks.clear()
+            for _, holding, chunk, todo in self.at.work:
                 for i in todo:
-                    offset = chunk.records[i].offset()
-                    if offset == self.dies_at and offset not in self.suspects():
+                    offset, tp = chunk.records[i].offset(), holding.assignment.tp
+                    if (*tp[1:], offset) == (0, self.dies_at) and offset not in self.suspects():
                         self.dead = True
                         return
-                    self.handled.append(offset)
+                    self.seen[tp.partition].append(offset)
             self.at.handle()
 
         def live(self, turns=200):
@@ -98,7 +107,7 @@ def test_one_death_makes_nobody_a_suspect_and_its_successor_goes_in_rows_until_t
     one.turn()
     one.turn()
     assert one.handled == list(range(2 * ROW))
-    assert {mark[TP0].metadata for mark in consumer.marks} == {f"ks1:1.{ROW}"}
+    assert [mark[TP0].metadata for mark in one.said] == [f"ks1:1.{ROW}", "ks1:1.64.63", "ks1:1.64.127"]
     one.at.clock.advance(FOR)
     one.turn()
     assert len(one.handled) == 1000
@@ -112,9 +121,81 @@ def test_after_two_deaths_records_go_one_by_one_behind_a_commit_each_and_then_as
     for count in range(1, 4):
         one.turn()
         assert len(one.handled) == count
-        assert consumer.stand[TP0] == Committed(count - 1, "ks1:2.1")
+        assert consumer.stand[TP0] == Committed(count - 1, f"ks1:2.1.{count - 1}")
     one.live(SINGLY + 2)
     assert len(one.handled) == 1000
+
+
+def test_where_the_row_is_known_in_which_the_last_owner_died_only_that_goes_one_by_one(owner, consumer):
+    consumer.stand[TP0] = Committed(10, f"ks1:1.{ROW}.25")
+    one = owner(1000)
+    for count in range(1, 17):
+        one.turn()
+        assert one.handled == list(range(10, 10 + count))
+    one.turn()
+    assert one.handled == list(range(10, 1000))
+
+
+def test_what_another_partition_was_at_when_its_process_died_is_no_suspect(owner, consumer):
+    deaths, everything = 0, set()
+    while (one := owner(300, dies_at=150, partitions=3).live(600)).dead:
+        deaths += 1
+    assert deaths == 3
+    assert [one.suspects(TP("orders", partition)) for partition in range(3)] == [{150: 3}, {}, {}]
+    for partition in range(3):
+        everything |= {(partition, offset) for offset in one.seen[partition]}
+        assert one.seen[partition][-1] == 299, "the rest flows"
+
+
+def test_of_all_partitions_one_has_a_record_at_work_and_the_mark_of_the_others_names_none(owner, consumer):
+    consumer.stand |= {TP0: Committed(0, f"ks1:1.{ROW}.5"), TP1: Committed(0, f"ks1:1.{ROW}.7")}
+    one = owner(100, partitions=2)
+    one.at.turn(5)
+    ((_, holding, _, todo),) = one.at.work
+    assert len(todo) == 1
+    mine, other, end = (TP0, TP1, 5) if holding.assignment.tp == TP0 else (TP1, TP0, 7)
+    assert {mine: Committed(0, "ks1:2.1.0")} in consumer.marks
+    one.at.handle()
+    one.at.turn()
+    assert [holding.assignment.tp for _, holding, _, _ in one.at.work] == [other], "they take turns"
+    assert consumer.marks[-1] == {mine: Committed(1, f"ks1:2.{ROW}.{end}"), other: Committed(0, "ks1:2.1.0")}
+
+
+def test_a_record_that_does_not_begin_holds_up_no_other_partition_for_long(owner, consumer):
+    consumer.stand |= dict.fromkeys((TP0, TP1), Committed(0, f"ks1:1.{ROW}.50"))
+    one = owner(100, partitions=2)
+    one.at.turn(5)
+    assert len(one.at.offsets()) == 1
+    one.at.clock.advance(BEGINS)
+    one.at.turn()
+    assert len({holding.assignment.tp for _, holding, _, _ in one.at.work}) == 2
+
+
+def test_a_record_is_not_handed_out_singly_to_wait_behind_one_that_is_tried_again(owner, consumer):
+    consumer.stand |= dict.fromkeys((TP0, TP1), Committed(0, f"ks1:1.{ROW}.50"))
+    one = owner(100, partitions=2)
+    one.at.turn(5)
+    ((route, holding, _, _),) = one.at.work
+    lanes, failing = holding.lanes_of(route), holding.assignment.tp
+    lanes.failing.add(lanes._lane)
+    one.at.work.clear()
+    for _ in range(10):
+        one.at.turn()
+        assert [holding.assignment.tp for _, holding, _, _ in one.at.work] != [failing]
+        one.at.handle()
+
+
+def test_a_suspect_is_still_one_when_its_partition_is_handled_again(owner, consumer):
+    consumer.stand[TP0] = Committed(7, "ks1:2.1.7")
+    one = owner(100)
+    one.turn()
+    assert one.suspects() == {7: 3}
+    one.at.poller.undelivered(one.at.poller.holdings[TP0].assignment, "refused")
+    one.at.turn()
+    one.at.clock.advance(1)
+    one.at.turn()
+    fresh = one.at.poller.holdings[TP0].assignment
+    assert (fresh.suspects, 7 in fresh.attempts) == ({7: 3}, True)
 
 
 def test_a_row_waits_for_handlers_at_work_but_not_for_records_that_wait_for_their_retry(owner, consumer):

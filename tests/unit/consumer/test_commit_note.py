@@ -11,7 +11,10 @@ ATTEMPTS = st.dictionaries(
 )
 
 
-@given(st.integers(0, 2**60), ATTEMPTS, st.none() | st.builds(Mark, st.integers(0, 99), st.sampled_from([0, 1, 64])))
+MARKS = st.builds(Mark, st.integers(0, 99), st.sampled_from([0, 1, 64]), st.none() | st.integers(0, 2**60))
+
+
+@given(st.integers(0, 2**60), ATTEMPTS, st.none() | MARKS)
 def test_what_was_written_is_read_back(position, distances, mark):
     attempts = {position + distance: failed for distance, failed in distances.items()}
     beyond = [(position, False), (position + 3, True), (position + 4, False)]
@@ -40,11 +43,12 @@ def test_attempts_of_another_offset_are_not_believed():
 
 
 @pytest.mark.parametrize(
-    "text", ["ks1:", "ks1:3", "ks1:.1", "ks1:a.1", "ks1:1.²", "ks2:1.1", "kf1:****", "kf1:AAAAAAAB"]
+    "text",
+    ["ks1:", "ks1:3", "ks1:.1", "ks1:a.1", "ks1:1.²", "ks1:1.1.", "ks1:1.1.1.1", "ks2:1.1", "kf1:****", "kf1:AAAAAAAB"],
 )
 def test_a_part_that_does_not_check_out_says_nothing_and_leaves_the_others_alone(text):
-    note = commit_note.read(Committed(5, f"{text} ks1:2.64\0"))
-    assert (note.done, note.attempts, note.mark) == ([], {}, Mark(2, 64))
+    note = commit_note.read(Committed(5, f"{text} ks1:2.64.9\0"))
+    assert (note.done, note.attempts, note.mark) == ([], {}, Mark(2, 64, 9))
     assert commit_note.read(Committed(5, text)).mark is None
 
 
