@@ -14,7 +14,7 @@ from kafkaboot.boot.blueprint import Launch, draw, read
 from kafkaboot.boot.facts import HandlerTally, Narrator, Ready, Stopped, Wired
 from kafkaboot.boot.lifecycle import Lifecycle
 from kafkaboot.boot.pipeline import row
-from kafkaboot.boot.running import publish_from, run_loop, start, wanted
+from kafkaboot.boot.running import letter_settings, publish_from, run_loop, start, wanted
 from kafkaboot.boot.signals import StopSignals
 
 if TYPE_CHECKING:
@@ -113,7 +113,8 @@ class Application:
         if self.blueprint is None:
             self.wire()
         assert self.blueprint is not None
-        return [row(handler) for handler in self.blueprint.handlers]
+        letters = letter_settings(self.blueprint)
+        return [row(handler, letters) for handler in self.blueprint.handlers]
 
     # --- life
 

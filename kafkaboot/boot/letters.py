@@ -53,6 +53,16 @@ def letter_function(spec: LetterListenerSpec) -> Component:
     return Component(LetterFunction, filled, spec.where, function.__name__)
 
 
+def letter_topics(handler: Handler, settings: DeadLetterSettings) -> list[str]:
+    """The topics of a handler's dead letters, one for each that it takes; none where it writes none.
+
+    What it takes by a pattern stands in it as `{topic}`.
+    """
+    if handler.spec.on_exhausted != "dead-letter":
+        return []
+    return [settings.topic_for(source, handler.group) for source in handler.spec.topics or ["{topic}"]]
+
+
 def letter_uses(handlers: Sequence[Handler], settings: DeadLetterSettings) -> list[TopicUse]:
     """The topics of the handlers' dead letters; that of a handler with a pattern is made at its first letter.
 
@@ -62,10 +72,7 @@ def letter_uses(handlers: Sequence[Handler], settings: DeadLetterSettings) -> li
     uses = []
     for handler in handlers:
         spec = handler.spec
-        if spec.on_exhausted != "dead-letter":
-            continue
-        for source in spec.topics:
-            topic = settings.topic_for(source, handler.group)
+        for source, topic in zip(spec.topics, letter_topics(handler, settings), strict=False):
             if topic == source:
                 raise DeclarationError(
                     f"handler {spec.id} takes {source!r}, and its dead letters would go there: it would take them "

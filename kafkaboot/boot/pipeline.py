@@ -13,12 +13,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kafkaboot.boot.component import dependency
-from kafkaboot.boot.failing import policy
+from kafkaboot.boot.failing import policy, retry_topics
 from kafkaboot.boot.graph import Demand
+from kafkaboot.boot.letters import letter_topics
 from kafkaboot.boot.report import Override
 from kafkaboot.config import InvalidConfigurationError, Problem, nearest
 from kafkaboot.declare import Kind, event_name, read_signature
 from kafkaboot.errors import DeclarationError
+from kafkaboot.topics import naming
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from kafkaboot.config import Configuration
     from kafkaboot.consumer import Forwarding, HandlerSettings, Route
     from kafkaboot.declare import HandlerSpec, PublisherSpec, RetryPolicy, Signature
-    from kafkaboot.failure import Circuits, CircuitSettings, RetrySettings
+    from kafkaboot.failure import Circuits, CircuitSettings, DeadLetterSettings, RetrySettings
 
 SELF, PUBLISHER, CIRCUIT = "self", "@publisher", "circuit="
 """A handler's wishes that are no parameters: the component that it is a method of, the producer, the circuits."""
@@ -77,11 +79,16 @@ class HandlerRow:
     retry: str
     publishes: tuple[str, ...]
     where: str
-    circuit: str | None = None
+    circuit: str | None
+    keep_order: str | None
+    retry_topics: tuple[str, ...]
+    retry_delays: tuple[str, ...]
+    on_exhausted: str
+    dead_letters: tuple[str, ...]
 
 
-def row(handler: Handler) -> HandlerRow:
-    """The handler's line in the table."""
+def row(handler: Handler, letters: DeadLetterSettings | None) -> HandlerRow:
+    """The handler's line in the table; `letters`: `None` where nobody writes dead letters."""
     spec = handler.spec
     return HandlerRow(
         spec.id,
@@ -96,6 +103,11 @@ def row(handler: Handler) -> HandlerRow:
         tuple(publisher.topic for publisher in spec.publishers),
         spec.where,
         handler.circuit,
+        handler.retry.keep_order,
+        tuple(topic for source in spec.topics for topic in retry_topics(handler, source)),
+        tuple(map(naming.written, handler.retry.topics)),
+        spec.on_exhausted,
+        tuple(letter_topics(handler, letters)) if letters is not None else (),
     )
 
 

@@ -97,9 +97,15 @@ def topic_uses(blueprint: Blueprint) -> list[TopicUse]:
             for method, publishers in publishing_methods(component.provides).items():
                 by = f"{component.provides.__name__}.{method} publishes to it"
                 uses += [TopicUse(blueprint.configuration.resolve(one.topic), by, one.where) for one in publishers]
-    if LETTERS in blueprint.sections:
-        uses += letter_uses(blueprint.handlers, blueprint.configuration.bind(LETTERS, DeadLetterSettings))
+    if (settings := letter_settings(blueprint)) is not None:
+        uses += letter_uses(blueprint.handlers, settings)
     return uses + retry_uses(blueprint.handlers)
+
+
+def letter_settings(blueprint: Blueprint) -> DeadLetterSettings | None:
+    """`kafkaboot.dead-letter`; `None` where `dead-letter` is excluded."""
+    bound = LETTERS in blueprint.sections
+    return blueprint.configuration.bind(LETTERS, DeadLetterSettings) if bound else None
 
 
 def publish_from(component: Component, instance: Any, blueprint: Blueprint) -> None:

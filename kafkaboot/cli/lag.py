@@ -37,6 +37,8 @@ class Line(NamedTuple):
 def lag(choice: Choice, *, groups: tuple[str, ...], as_json: bool) -> None:
     """Show, for each group and partition, what is committed, the end, and the records in between.
 
+    Records that wait in a retry topic are behind in the group that takes it, GROUP.retry.
+
     A dash (-1 in JSON) says that the group has never committed there; such a partition is in no sum.
     """
     from kafkaboot.cli.connection import connect
@@ -88,12 +90,16 @@ def measured(admin: AdminPort, group: str, topics: Sequence[str]) -> list[Line]:
 
 
 def _wanted(blueprint: Blueprint | None) -> dict[str, tuple[str, ...]]:
-    """The topics that each group of the application takes by name."""
-    found: dict[str, tuple[str, ...]] = {}
+    """The topics that each group of the application takes by name, retry topics by those that take them."""
+    from kafkaboot.boot.failing import retry_group, retry_topics
+
+    found: dict[str, dict[str, None]] = {}  # a dict keeps the order
     for handler in blueprint.handlers if blueprint is not None else ():
-        before = found.get(handler.group, ())
-        found[handler.group] = (*before, *(topic for topic in handler.spec.topics if topic not in before))
-    return found
+        found.setdefault(handler.group, {}).update(dict.fromkeys(handler.spec.topics))
+        retries = [topic for source in handler.spec.topics for topic in retry_topics(handler, source)]
+        if retries:
+            found.setdefault(retry_group(handler.group), {}).update(dict.fromkeys(retries))
+    return {group: tuple(topics) for group, topics in found.items()}
 
 
 def _told(lines: Sequence[Line]) -> str:

@@ -74,7 +74,13 @@ def cells(row: HandlerRow) -> tuple[str, ...]:
     if row.publishes:
         topics += f" -> {', '.join(row.publishes)}"
     ordering = row.ordering if row.batch is None else f"{row.ordering}, batch {row.batch}"
-    retry = row.retry if row.circuit is None else f"{row.retry}, circuit {row.circuit}"
+    retry = row.retry
+    if row.retry_delays:
+        retry += f", topics {' '.join(row.retry_delays)}"
+    if row.keep_order is not None:
+        retry += f", keep-order {row.keep_order}"
+    if row.circuit is not None:
+        retry += f", circuit {row.circuit}"
     return row.id, topics, row.group, ordering, retry, row.where
 
 

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
-from kafkaboot.cli.lag import Line, _told
+from kafkaboot import RetryPolicy
+from kafkaboot.cli.lag import Line, _told, _wanted
 
 
 def lines(*pairs: tuple[int, int]) -> list[Line]:
@@ -23,3 +26,29 @@ def lines(*pairs: tuple[int, int]) -> list[Line]:
 )
 def test_a_group_that_has_yet_to_begin_is_not_said_to_be_up_to_date(pairs, said):
     assert _told(lines(*pairs)) == said
+
+
+def test_the_topics_of_a_group_are_those_of_all_its_handlers_and_retry_topics_are_their_own_group_s():
+    def handler(group, *topics, delays=()):
+        return SimpleNamespace(
+            group=group, spec=SimpleNamespace(topics=topics), retry=RetryPolicy(topics=delays), retry_name="default"
+        )
+
+    blueprint = SimpleNamespace(
+        handlers=[
+            handler("shop", "orders", "refunds", delays=(5.0, 60.0)),
+            handler("shop", "orders"),
+            handler("mail", "orders"),
+        ]
+    )
+    assert _wanted(blueprint) == {
+        "shop": ("orders", "refunds"),
+        "shop.retry": (
+            "orders.shop.retry.5s",
+            "orders.shop.retry.1m",
+            "refunds.shop.retry.5s",
+            "refunds.shop.retry.1m",
+        ),
+        "mail": ("orders",),
+    }
+    assert _wanted(None) == {}
