@@ -64,9 +64,9 @@ def test_a_placeholder_that_is_not_closed_is_refused(tmp_path):
 
 def test_a_bomb_of_placeholders_is_refused_quickly(tmp_path):
     text = "".join(f"a{n}: {f'${{a{n + 1}}}' * 10}\n" for n in range(20)) + "a20: boom\n"
-    began = time.perf_counter()
+    began = time.process_time()
     assert "unfold to more than" in refusal(tmp_path, text, "a0")
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_text_from_elsewhere_is_resolved_too(tmp_path):
