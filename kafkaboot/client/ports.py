@@ -205,8 +205,8 @@ class AdminPort(Protocol):
     def delete_records(self, before: Mapping[TP, int], timeout: float) -> None:
         """Delete what stands before these offsets: Kafka deletes whole beginnings only (DeleteRecords, KIP-107)."""
 
-    def group_offsets(self, group: str, timeout: float) -> dict[TP, Committed]:
-        """What the group has committed on every partition."""
+    def group_offsets(self, group: str, timeout: float, partitions: Sequence[TP] | None = None) -> dict[TP, Committed]:
+        """What the group has committed on these partitions, or on all that there are; only where it has."""
 
     def group_members(self, group: str, timeout: float) -> int:
         """How many members the group has now; 0 for a group that nobody knows."""

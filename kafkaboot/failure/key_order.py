@@ -347,7 +347,9 @@ class KeyOrder:
                         del keys[key]
 
     def _stand(self, admin: AdminPort) -> _Stand:
-        return _Stand(admin.group_offsets(self._retries, TIMEOUT), beyond=not self._repeats)
+        with self._change:
+            partitions = [TP(self._detours[topic], partition) for topic, partition in self._wanted]
+        return _Stand(admin.group_offsets(self._retries, TIMEOUT, partitions), beyond=not self._repeats)
 
 
 class _Part(NamedTuple):

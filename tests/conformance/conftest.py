@@ -8,10 +8,11 @@ import time
 import uuid
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from kafkaboot.dev.embedded import EmbeddedKafka
+from kafkaboot.testing import eventually
 from tests.conftest import CONSUMER_SESSION
 
 BROKERS = ("embedded", pytest.param("apache", marks=pytest.mark.real_kafka))
@@ -32,10 +33,25 @@ def broker(request):
 
 
 def introduced(broker):
-    """The broker, ready for the protocol client: a real one makes its transactions' topic when a client first looks
-    for their coordinator, which that client does not."""
-    Producer({"bootstrap.servers": broker.bootstrap_servers, "transactional.id": "first"}).init_transactions(30)
+    """The broker, ready for the protocol client: a real one makes its topics of transactions and of groups' offsets
+    when a client first looks for a coordinator, which that client does not."""
+    common = {"bootstrap.servers": broker.bootstrap_servers, "log_level": 0}
+    for name in "abcd":  # one by one they fall to all of a broker's four coordinators
+        Producer({**common, "transactional.id": name}).init_transactions(30)
+        consumer = Consumer({**common, "group.id": name})
+        eventually(lambda consumer=consumer: _knows(consumer), 30, "a coordinator of groups")
+        consumer.close()
     return broker
+
+
+def _knows(consumer):
+    try:
+        consumer.committed([TopicPartition("nowhere", 0)], timeout=5)
+    except KafkaException as error:
+        if "COORDINATOR" in error.args[0].name():
+            return False
+        raise
+    return True
 
 
 @pytest.fixture(scope="session")

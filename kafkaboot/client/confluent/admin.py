@@ -7,9 +7,10 @@ from collections import deque
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
 
+from kafkaboot.client.confluent.onlooker import Onlooker
 from kafkaboot.client.confluent.translate import client_error, mismatch_in
 from kafkaboot.client.ports import TP, Committed, TopicInfo
 from kafkaboot.errors import BrokerUnreachableError, ClientError
@@ -46,6 +47,7 @@ class ConfluentAdmin:
         self._servers = str(config.get("bootstrap.servers", ""))
         heard: dict[str, Any] = {**config, "error_cb": self._causes.append}
         self._client: AdminClient | None = AdminClient(heard)
+        self._onlooker = Onlooker(config)
 
     def topics(self, timeout: float) -> dict[str, TopicInfo]:
         """All topics by name, internal ones too.
@@ -137,18 +139,20 @@ class ConfluentAdmin:
         for at, future in futures.items():
             self._answer(future, until, f"deleting records of {at.topic}[{at.partition}] before {at.offset}")
 
-    def group_offsets(self, group: str, timeout: float) -> dict[TP, Committed]:
-        """What the group has committed on every partition; empty for a group that nobody knows."""
-        asked = [ConsumerGroupTopicPartitions(group)]
-        futures = self._ask("list_consumer_group_offsets", asked, timeout, f"offsets of group {group}")
-        answer = self._answer(futures[group], time.monotonic() + timeout, f"offsets of group {group}")
-        found: dict[TP, Committed] = {}
-        for at in answer.topic_partitions or ():
-            where = f"offset of group {group} on {at.topic}[{at.partition}]"
-            if at.error is not None:
-                raise client_error(at.error, where=where)
-            found[TP(at.topic, at.partition)] = Committed(at.offset if at.offset >= 0 else None, at.metadata or "")
-        return found
+    def group_offsets(self, group: str, timeout: float, partitions: Sequence[TP] | None = None) -> dict[TP, Committed]:
+        """What the group has committed; empty for a group that nobody knows."""
+        until = time.monotonic() + timeout
+        self._open()
+        if partitions is None:
+            known = self.topics(timeout).values()
+            partitions = [TP(topic.name, at) for topic in known for at in range(topic.partitions)]
+        if not partitions:
+            return {}
+        self._causes.clear()
+        try:
+            return self._onlooker.committed(group, partitions, max(0.1, until - time.monotonic()))
+        except KafkaException as error:
+            raise self._explained(error, f"offsets of group {group}") from error
 
     def delete_topics(self, names: Collection[str], timeout: float) -> None:
         """Delete, and return when no broker shows them any more; one that does not exist is no error."""
@@ -216,6 +220,7 @@ class ConfluentAdmin:
     def close(self) -> None:
         """Drop the connection; a second call does nothing."""
         self._client = None
+        self._onlooker.close()
 
     def _await_leaders(self, names: set[str], until: float) -> None:
         while True:

@@ -65,11 +65,17 @@ class MemoryAdmin:
             for tp, offset in before.items():
                 self._kafka.log(tp).delete_before(offset)
 
-    def group_offsets(self, group: str, timeout: float) -> dict[TP, Committed]:  # noqa: ARG002
+    def group_offsets(
+        self,
+        group: str,
+        timeout: float,  # noqa: ARG002
+        partitions: Sequence[TP] | None = None,
+    ) -> dict[TP, Committed]:
         """See `AdminPort`."""
         self._open()
         with self._kafka.lock:
-            return dict(self._kafka.group(group).offsets)
+            found = self._kafka.group(group).offsets
+            return {tp: one for tp, one in found.items() if partitions is None or tp in partitions}
 
     def group_members(self, group: str, timeout: float) -> int:  # noqa: ARG002
         """See `AdminPort`."""

@@ -131,10 +131,10 @@ class Unreadable(MemoryClients):
         made = super().admin()
         asked = made.group_offsets
 
-        def group_offsets(group, timeout):
+        def group_offsets(*about):
             if type(self).refused:
                 raise refusal("COORDINATOR_NOT_AVAILABLE")
-            return asked(group, timeout)
+            return asked(*about)
 
         made.group_offsets = group_offsets
         return made
