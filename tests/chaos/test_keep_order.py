@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 
 LONG = bool(os.environ.get("KB_CHAOS"))
 RECORDS, KILLS, RATE = (50_000, 20, 700) if LONG else (1_000, 2, 300)
-RETURNS = 10 if LONG else 1
+RETURNS = 3 if LONG else 1
 SEEDS = (1, 2, 3) if LONG else (1,)
 KEYS = [f"k{number}" for number in range(20)]
 FAILING = KEYS[:3]
