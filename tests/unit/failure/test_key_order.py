@@ -125,7 +125,7 @@ def quick(monkeypatch):
 class Unreadable(MemoryClients):
     """`group_offsets` fails for as long as it is told to; and readers find nothing while `silent`."""
 
-    refused, silent = False, False
+    refused, silent, polls = False, False, 0
 
     def admin(self):
         made = super().admin()
@@ -145,6 +145,7 @@ class Unreadable(MemoryClients):
 
         def polled(limit, timeout):
             if type(self).silent:
+                type(self).polls += 1
                 time.sleep(0.002)
                 return []
             return poll(limit, timeout)
@@ -171,6 +172,34 @@ def test_until_what_waits_can_be_read_the_records_of_a_new_partition_wait(troubl
         monkeypatch.setattr(Unreadable, trouble, False)
         shop.known(other)
         assert shop.asked(other) is None
+
+
+def test_what_was_read_for_an_assignment_that_is_over_is_not_believed_in_the_next_one(monkeypatch):
+    monkeypatch.setattr(Unreadable, "silent", True)
+    monkeypatch.setattr(Unreadable, "polls", 0)
+    with desk(clients=Unreadable) as shop:
+        shop.publish(b"x1")
+        one = shop.publish(b"x2")
+        written(shop.kafka, b"y0", b"y", 0)
+        shop.assigned()
+        eventually(lambda: Unreadable.polls, 5, "it reads")
+        shop.revoked()
+        written(shop.kafka, b"x1", b"x", 0)  # by who had the partition meanwhile
+        shop.assigned()
+        monkeypatch.setattr(Unreadable, "silent", False)
+        shop.known(one)
+        assert shop.asked(one) == FOLLOWS
+
+
+def test_what_another_group_is_assigned_is_not_meant():
+    with desk() as shop:
+        one = shop.publish(b"x1")
+        shop.order.on_rebalance("mail", "assigned", [tuple(SOURCE)])
+        assert shop.order._thread is None
+        shop.assigned()
+        shop.known(one)
+        shop.order.on_rebalance("mail", "revoked", [tuple(SOURCE)])
+        assert shop.asked(one) is None
 
 
 def test_a_key_with_a_record_in_the_retry_topic_waits_and_others_do_not():
@@ -328,10 +357,21 @@ def test_where_the_last_ones_take_too_long_the_next_ones_follow_and_it_is_tried_
         for record in records[:3]:
             shop.sends(record)
             shop.writer.arrives()
+        key = shop.order._held[SOURCE][b"x"]
+        key.pause = 60
         shop.commits(1)
         eventually(lambda: isinstance(shop.asked(records[3]), Again), 5, "they wait in their lane")
         eventually(lambda: not isinstance(shop.asked(records[3]), Again), 5, "and go on")
         assert shop.asked(records[3]) == FOLLOWS
+        monkeypatch.setattr(key_order, "HOLD", 60)
+        shop.commits(2)
+        eventually(lambda: len(key.places) == 1, 5, "they get on")
+        assert shop.asked(records[3]) == FOLLOWS, "it is too soon to wait for them again"
+        key.hold_from = 0
+        shop.sends_behind(records[3])
+        shop.writer.arrives()
+        shop.commits(3)
+        eventually(lambda: isinstance(shop.asked(records[3]), Again), 5, "they wait once more")
 
 
 def test_a_key_is_not_free_while_a_record_of_it_is_on_its_way():
