@@ -29,7 +29,6 @@ SINGLY = 2 * ROW
 """Records that are handed out one by one, at most; where the row is known in which the last owner died, only those."""
 BEGINS = 2.0
 """Seconds in which a record that was handed out begins; one that waits longer, for a circuit say, holds up nobody."""
-UNMARKED = "should this process die soon, the next owner does not see it"
 FOR = 10.0
 """Seconds for which rows are handed out: well beyond what may lie between two commits by time."""
 
@@ -94,6 +93,13 @@ class Careful:
         self.mark = Mark(self.deaths, self.row, chunk.records[row[-1]].offset())
         return chunk, row
 
+    def put_back(self, chunk: Chunk, row: Sequence[int]) -> Mark:
+        """The row is not to be handed out yet; answers the mark that stands now."""
+        self._waiting.appendleft((chunk, row))
+        self._left += len(row)
+        self.mark = self.idle()
+        return self.mark
+
     def rest(self) -> list[tuple[Chunk, Sequence[int]]]:
         """All that is kept."""
         rest, self._waiting = list(self._waiting), deque()
@@ -155,8 +161,7 @@ class Beginnings:
         """Say that somebody is at work, before the first record: the next owner sees by it that this one died."""
         new = {tp: holdings[tp] for tp in self.unmarked if tp in holdings}
         known = {tp: holding for tp, holding in new.items() if holding.assignment.advance() is not None}
-        self.unmarked = new.keys() - known.keys()
-        self._committer.now(consumer, known, fate=UNMARKED)
+        self.unmarked = new.keys() - known.keys() if self._committer.mark(consumer, known) else set(new)
 
     def next_rows(
         self, consumer: ConsumerPort, holdings: Mapping[TP, Holding]
@@ -175,7 +180,7 @@ class Beginnings:
                 yield from ((holding, chunk, todo) for chunk, todo in careful.rest())
             elif careful.waiting() and row_is_over(holding):
                 if not careful.singly:
-                    yield self._next_row(consumer, {tp: holding}, tp)
+                    yield from self._next_row(consumer, {tp: holding}, tp)
                 elif not is_blocked(holding):
                     ready.append(tp)
         yield from self._next_single(consumer, holdings, ready, now)
@@ -196,17 +201,19 @@ class Beginnings:
             self._begins_by = now + BEGINS
             del self.careful[tp]
             self.careful[tp] = None  # the last to come again
-            yield self._next_row(consumer, told | {tp: holdings[tp]}, tp)
+            yield from self._next_row(consumer, told | {tp: holdings[tp]}, tp)
 
     def _next_row(
         self, consumer: ConsumerPort, told: Mapping[TP, Holding], tp: TP
-    ) -> tuple[Holding, Chunk, Sequence[int]]:
+    ) -> Iterator[tuple[Holding, Chunk, Sequence[int]]]:
         holding = told[tp]
         assert holding.careful is not None
         chunk, row = holding.careful.next_row()
         holding.assignment.mark = holding.careful.mark
-        self._committer.now(consumer, told, fate=UNMARKED)
-        return holding, chunk, row
+        if self._committer.mark(consumer, told):
+            yield holding, chunk, row
+        else:
+            holding.assignment.mark = holding.careful.put_back(chunk, row)
 
     def _at_work(self, holding: Holding, now: float) -> bool:
         lanes = holding.lanes.values()

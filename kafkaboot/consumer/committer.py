@@ -41,10 +41,18 @@ class Committer:
         self._under_way: float | None = None
         self._said = ""
 
-    def due(self, consumer: ConsumerPort, holdings: Mapping[TP, Holding]) -> None:
-        """Commit without waiting, if it is time."""
+    def due(self, consumer: ConsumerPort, holdings: Mapping[TP, Holding], *, wait: bool = False) -> None:
+        """Commit, if it is time.
+
+        Args:
+            consumer: The client.
+            holdings: What to commit.
+            wait: Whether to wait for the answer, inside a rebalance callback: nobody polls for it there.
+        """
         now = self._clock.monotonic()
-        if now < self._next or (self._under_way is not None and now - self._under_way < ANSWER):
+        if now < self._next:
+            return
+        if not wait and self._under_way is not None and now - self._under_way < ANSWER:
             return
         self._next = now + self._interval
         sent = _gather(holdings)
@@ -72,46 +80,71 @@ class Committer:
             self._tell(sent, error)
 
         try:
-            consumer.commit(sent, answered)
+            consumer.commit(sent, None if wait else answered)
         except ClientError as error:
             answered(error)
+        else:
+            if wait:
+                answered(None)
 
-    def now(
-        self,
-        consumer: ConsumerPort,
-        holdings: Mapping[TP, Holding],
-        catch_up: Callable[[], bool] = lambda: False,
-        fate: str = "what was handled since the one before is repeated",
+    def last(
+        self, consumer: ConsumerPort, holdings: Mapping[TP, Holding], catch_up: Callable[[], bool] = lambda: False
     ) -> None:
-        """Commit and wait for the answer. A failure is said, and costs a repetition, never a record.
+        """The commit of an owner that leaves in order, waited for. A failure costs a repetition, never a record.
 
         Args:
             consumer: The client.
             holdings: What to commit; gathered anew for each try.
             catch_up: Polls, so that this member hears of a rebalance that refused the commit, and answers whether there
                 is time for another try. Impossible inside a rebalance callback, where it is not given.
-            fate: What a failure means, for the log.
         """
+        for holding in holdings.values():
+            holding.assignment.mark = None
+        again = TRIES
+        while (refused := self._write(consumer, holdings)) is not None:
+            if refused.code in REBALANCING and catch_up():
+                continue
+            again -= 1
+            if not again or refused.code not in REBALANCING or not refused.retriable:
+                self._given_up(refused, "what was handled since the one before is repeated")
+                return
+
+    def mark(self, consumer: ConsumerPort, holdings: Mapping[TP, Holding]) -> bool:
+        """Say who is at work before records are handed out, and wait for the answer.
+
+        Returns:
+            Whether they may be handed out; not yet where a rebalance refused the commit: it is heard of by polling.
+        """
+        refused = self._write(consumer, holdings)
+        if refused is not None and refused.code in REBALANCING:
+            return False
+        if refused is not None:
+            self._given_up(refused, "should this process die soon, the next owner does not see it")
+        return True
+
+    def _write(self, consumer: ConsumerPort, holdings: Mapping[TP, Holding]) -> ClientError | None:
+        """Commit and wait; answers the failure that further tries did not mend."""
         attempt = 1
         while sent := _gather(holdings):
             try:
                 consumer.commit(sent, None)
             except ClientError as error:
                 self._tell(sent, error)
-                if error.code in REBALANCING and catch_up():
-                    continue
                 if error.code == TOO_LONG:
                     self._leave_maps_out([holdings[tp].assignment for tp in sent])
                     continue
-                if attempt == TRIES or not error.retriable:
-                    log.warning("group %s: the commit failed: %s; %s", self._group, error, fate)
-                    return
+                if error.code in REBALANCING or attempt == TRIES or not error.retriable:
+                    return error
                 attempt += 1
             else:
                 for tp, committed in sent.items():
                     holdings[tp].assignment.committed = committed
                 self._tell(sent, None)
-                return
+                break
+        return None
+
+    def _given_up(self, error: ClientError, fate: str) -> None:
+        log.warning("group %s: the commit failed: %s; %s", self._group, error, fate)
 
     def _leave_maps_out(self, assignments: Iterable[Assignment]) -> None:
         """The broker takes less metadata than Kafka's default: commit the offsets alone, as it will never take more."""

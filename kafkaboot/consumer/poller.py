@@ -315,9 +315,9 @@ class Poller:
         """Let the lanes finish the record they are at, commit, forget; answers whether they did by `until`."""
         leaving = {tp: self.holdings[tp] for tp in partitions if tp in self.holdings}
         for holding in leaving.values():
-            holding.assignment.live, holding.assignment.mark = False, None
+            holding.assignment.live = False
         quiet = self._wait_quiet(list(leaving.values()), until, poll=False)
-        self._committer.now(self.consumer, leaving)
+        self._committer.last(self.consumer, leaving)
         for tp, holding in leaving.items():
             holding.forget()
             del self.holdings[tp]
@@ -330,6 +330,7 @@ class Poller:
                 return False
             if poll:
                 self._poll(0.01)
+            self._committer.due(self.consumer, self.holdings, wait=not poll)
             self.gate.wait(0.01)
         return True
 
@@ -373,7 +374,7 @@ class Poller:
         """Finish what is at work, commit, leave the group. The client is polled on, so that it stays a member."""
         held = list(self.holdings.values())
         for holding in held:
-            holding.assignment.live, holding.assignment.mark = False, None
+            holding.assignment.live = False
         quiet = False
         try:
             if self.holdings:
@@ -383,7 +384,7 @@ class Poller:
             # Whatever it is, the last commit is still tried: it costs a request and may save a repetition.
             log.warning("group %s: draining was cut short: %s", self._dispatch.group, error.line)
         until = max(self.drain_until, self._clock.monotonic() + CATCH_UP)
-        self._committer.now(self.consumer, self.holdings, lambda: self._catch_up(until))
+        self._committer.last(self.consumer, self.holdings, lambda: self._catch_up(until))
         self.holdings.clear()
         return quiet
 

@@ -253,9 +253,11 @@ def test_the_dead_letters_are_exactly_the_poison_though_processes_are_killed_at_
         assert set(chaos.terminate_all()) == {0}
         report = judge(run, letters, ordering=ordering)
         print(f"poison {dict(load.sent)}")
-        report.demand(records=RECORDS, faults=KILLS, commits=KILLS * 6, letters=RECORDS // 20, letters_in_flight=KILLS)
+        met = KILLS * 3 // 4  # a letter may arrive between the look and the kill
+        report.demand(records=RECORDS, faults=KILLS, commits=KILLS * 6, letters=RECORDS // 20, letters_in_flight=met)
         assert min(load.sent[kind] for kind in KINDS) > RECORDS // 100
         assert report.letters_repeated < report.letters // 10
+        assert report.letters_repeated or not LONG, "kills that repeat nothing show nothing"
 
 
 def test_control_a_record_that_is_settled_before_its_letter_is_delivered_is_lost(chaos_run):

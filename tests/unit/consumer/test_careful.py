@@ -6,6 +6,7 @@ from kafkaboot.client import TP, Committed
 from kafkaboot.consumer import commit_note
 from kafkaboot.consumer.careful import BEGINS, FOR, ROW, SINGLY
 from kafkaboot.consumer.commit_note import Mark
+from kafkaboot.errors import ClientError
 
 TP0, TP1 = TP("orders", 0), TP("orders", 1)
 
@@ -183,6 +184,25 @@ def test_a_record_is_not_handed_out_singly_to_wait_behind_one_that_is_tried_agai
         one.at.turn()
         assert [holding.assignment.tp for _, holding, _, _ in one.at.work] != [failing]
         one.at.handle()
+
+
+@pytest.mark.parametrize("row", [0, ROW])
+def test_what_was_not_marked_because_of_a_rebalance_is_not_handed_out_yet(owner, consumer, row):
+    consumer.stand[TP0] = Committed(0, f"ks1:{1 if row else 0}.{row}")
+    one = owner(300)
+    one.at.turn()
+    one.at.handle()
+    keep, handed = consumer.commit, len(one.at.offsets())
+
+    def refuse(offsets, done):
+        raise ClientError("no", code="ILLEGAL_GENERATION")
+
+    consumer.commit = refuse
+    one.at.turn(5)
+    assert len(one.at.offsets()) == handed
+    consumer.commit = keep
+    one.live(300)
+    assert one.handled == list(range(one.handled[0], 300))
 
 
 def test_a_suspect_is_still_one_when_its_partition_is_handled_again(owner, consumer):

@@ -132,10 +132,41 @@ def test_a_commit_that_is_refused_at_once_does_not_stop_the_next(committer, cloc
     assert consumer.commits == [{TP0: Committed(4)}]
 
 
+def test_inside_a_rebalance_a_commit_that_is_due_is_waited_for_whatever_is_under_way(
+    committer, clock, consumer, holdings
+):
+    consumer.answer_commits = False
+    settle(holdings, 1)
+    clock.advance(1)
+    committer.due(consumer, holdings)
+    settle(holdings, 2)
+    committer.due(consumer, holdings, wait=True)
+    assert len(consumer.commits) == 1, "not due"
+    clock.advance(1)
+    committer.due(consumer, holdings, wait=True)
+    assert consumer.told[-1] == ("commit", {TP0: Committed(2)}, True)
+    assert holdings[TP0].assignment.committed == Committed(2)
+
+
+def test_a_mark_that_a_rebalance_refused_is_to_be_written_again_any_other_failure_is_said(
+    committer, consumer, holdings, caplog
+):
+    settle(holdings, 1)
+    for code in ("ILLEGAL_GENERATION", "REBALANCE_IN_PROGRESS", "STALE_MEMBER_EPOCH"):
+        consumer.commit_errors.append(ClientError("no", code=code))
+        assert not committer.mark(consumer, holdings)
+    assert caplog.records == []
+    consumer.commit_errors.append(ClientError("no", code="X"))
+    assert committer.mark(consumer, holdings)
+    assert "the next owner does not see it" in caplog.text
+    assert committer.mark(consumer, holdings)
+    assert holdings[TP0].assignment.committed == Committed(1)
+
+
 def test_the_last_commit_is_waited_for_and_tried_again(committer, consumer, holdings):
     consumer.commit_errors.append(ClientError("later", code="REBALANCE_IN_PROGRESS", retriable=True))
     settle(holdings, 10)
-    committer.now(consumer, holdings)
+    committer.last(consumer, holdings)
     assert [told[2] for told in consumer.told] == [True, True]
     assert consumer.commits == [{TP0: Committed(10)}]
     assert holdings[TP0].assignment.committed == Committed(10)
@@ -146,7 +177,7 @@ def test_a_last_commit_that_fails_is_said_and_is_not_fatal(committer, consumer, 
     consumer.commit_errors.extend(ClientError("no", code="X", retriable=retriable) for _ in range(10))
     settle(holdings, 10)
     with caplog.at_level(logging.WARNING, "kafkaboot.consumer"):
-        committer.now(consumer, holdings)
+        committer.last(consumer, holdings)
     assert len(consumer.told) == tries
     assert caplog.records[-1].getMessage() == (
         "group shop: the commit failed: no; what was handled since the one before is repeated"
@@ -161,7 +192,7 @@ def test_a_last_commit_that_a_rebalance_refused_is_tried_again_once_the_member_h
     consumer.commit_errors.extend(refusals)
     settle(holdings, 10)
     polls = []
-    committer.now(consumer, holdings, lambda: polls.append(1) or True)
+    committer.last(consumer, holdings, lambda: polls.append(1) or True)
     assert len(polls) == len(refusals)
     assert holdings[TP0].assignment.committed == Committed(10)
 
@@ -169,7 +200,7 @@ def test_a_last_commit_that_a_rebalance_refused_is_tried_again_once_the_member_h
 def test_a_partition_that_goes_while_the_member_catches_up_is_not_committed(committer, consumer, holdings):
     consumer.commit_errors.append(ClientError("no", code="ILLEGAL_GENERATION"))
     settle(holdings, 10)
-    committer.now(consumer, holdings, lambda: holdings.clear() or True)
+    committer.last(consumer, holdings, lambda: holdings.clear() or True)
     assert len(consumer.told) == 1
 
 
@@ -177,7 +208,7 @@ def test_a_last_commit_is_given_up_when_there_is_no_time_to_catch_up(committer, 
     consumer.commit_errors.extend(ClientError("no", code="ILLEGAL_GENERATION") for _ in range(10))
     settle(holdings, 10)
     with caplog.at_level(logging.WARNING, "kafkaboot.consumer"):
-        committer.now(consumer, holdings, iter([True, True, False]).__next__)
+        committer.last(consumer, holdings, iter([True, True, False]).__next__)
     assert len(consumer.told) == 3
     assert "the commit failed" in caplog.text
 
@@ -189,5 +220,5 @@ def test_a_listener_that_raises_changes_nothing(clock, consumer, holdings):
 
     committer = Committer("shop", 1.0, clock, [Broken()])
     settle(holdings, 1)
-    committer.now(consumer, holdings)
+    committer.last(consumer, holdings)
     assert holdings[TP0].assignment.committed == Committed(1)

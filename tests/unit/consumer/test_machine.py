@@ -248,7 +248,7 @@ MUTANTS = {
     "5: the furthest settled record is committed": (Machine, Assignment, "to_commit", furthest_settled),
     "6: contiguity is offset arithmetic": (InOrder, Assignment, "advance", next_is_last_plus_one),
     "7: an old assignment's completions count": (Machine, Poller, "_assignment", tracker_by_partition()),
-    "9: a stop does not commit": (Machine, Committer, "now", lambda *_, **__: None),
+    "9: a stop does not commit": (Machine, Committer, "last", lambda *_, **__: None),
     "10: a revoked partition is not waited for": (Machine, Poller, "_wait_quiet", lambda *_, **__: True),
     "an output that is not delivered settles its record": (Forwarding, Crew, "_acked", settled_when_handed_over),
 }

@@ -64,6 +64,31 @@ def test_a_revoked_partition_is_waited_for_committed_once_and_forgotten(desk, co
     assert at.rebalances[-1] == ("revoked", [("orders", 0)])
 
 
+def test_while_a_revoke_waits_what_the_other_partitions_have_done_is_committed(desk, consumer, raw):
+    at = desk(clock=SystemClock(), commit_interval=0.05, revoke_timeout=20)
+    consumer.assign(0, 1)
+    consumer.give(*[raw(i) for i in range(4)], *[raw(i, partition=1) for i in range(4)])
+    at.turn()
+    (slow, busy), (_, other) = [(h.lanes_of(route), h) for route, h, _, _ in at.work]
+    slow.running = 1
+    done = {holding.assignment.tp: chunk.done for _, holding, chunk, _ in at.work}
+    stays = other.assignment.tp
+
+    def finish():
+        eventually(lambda: not busy.assignment.live)
+        done[stays][:3] = b"\1\1\1"
+        eventually(lambda: consumer.marks[-1].get(stays) == Committed(3, "ks1:0.0"))
+        assert busy.assignment.mark is not None, "it has not left yet"
+        slow.running = 0
+
+    worker = threading.Thread(target=finish)
+    worker.start()
+    at.poller.revoked([busy.assignment.tp])
+    worker.join()
+    assert busy.assignment.mark is None
+    assert slow.running == 0, "it was waited for"
+
+
 def test_records_that_wait_in_lanes_do_not_hold_up_a_revoke(desk, consumer, raw):
     at = desk(clock=SystemClock(), revoke_timeout=30)
     consumer.assign(0)
