@@ -158,6 +158,22 @@ def test_a_partition_whose_map_is_about_to_outgrow_the_commit_is_crowded(raw, as
     assert not assignment.crowded(10_000)
 
 
+def test_whether_all_earlier_records_of_a_key_are_settled(raw, assignment_of):
+    assignment = assignment_of(in_order=False)
+    chunk, _ = assignment.take([raw(0, key=b"x"), raw(1, key=b"y"), raw(5, key=b"x"), raw(6, key=b"x")])
+    later, _ = assignment.take([raw(9, key=b"x"), raw(10)])
+    every = [*chunk.records, *later.records]
+    assert [assignment.settled_before(record) for record in every] == [True, True, False, False, False, True]
+    settle(chunk, 0, 3)
+    assert [assignment.settled_before(record) for record in every] == [True, True, True, False, False, True]
+    settle(chunk, 2)
+    assert assignment.settled_before(every[4]), "another key's do not count"
+    assignment.take([raw(20)])
+    settle(chunk, 1)
+    assignment.advance()
+    assert assignment.settled_before(every[4]), "nor do those that were let go"
+
+
 def test_what_remains_is_everything_from_the_first_unsettled_record_on(raw, assignment_of):
     assignment = assignment_of()
     first, _ = assignment.take([raw(i) for i in range(3)])

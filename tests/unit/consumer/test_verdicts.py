@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from kafkaboot.consumer import Again, Away, Halt, Settled, commit_note
+from kafkaboot.consumer import Again, Away, Detour, Halt, Settled, commit_note
 from kafkaboot.consumer import crew as crew_room
 from kafkaboot.consumer.commit_note import Attempts
 from kafkaboot.consumer.offsets import Assignment
@@ -89,7 +89,9 @@ async def test_after_a_revoke_a_record_on_its_way_is_not_wanted_any_more(kind, r
     scene.give(*records(raw, 1))
     await eventually_async(lambda: len(judge.sent) == 1)
     scene.assignment.live = False
+    assert not scene.quiet(), "it may be written this moment"
     assert not judge.sent[0][1]()
+    assert scene.quiet(), "it is left to the next owner: nobody waits for it"
 
 
 @both
@@ -141,6 +143,36 @@ async def test_a_failure_that_was_no_attempt_is_neither_counted_nor_told(
     assert [attempt for _, _, attempt, _ in scene.heard] == [1, 2]
     assert len(caplog.records) == 1, "the second of a kind within a second is left out"
     assert scene.route.counters.failed == 0
+
+
+@both
+async def test_a_detour_in_place_of_the_handler_is_no_failure_and_says_itself_what_becomes_of_the_record(
+    kind, raw, handler_of, route_of, scene_of, caplog
+):
+    handler, judge, seen = handler_of(kind), Judge(Halt()), []
+    verdicts = [Again(0.001), Again(0.001), judge.away()]
+
+    def verdict(failed):
+        seen.append((failed.record.offset(), failed.attempt, failed.first()))
+        return verdicts.pop(0)
+
+    def guarded(record, attempt=1):
+        if record.offset() == 3 and verdicts:
+            raise Detour("not now", verdict)
+        return handler.call(record, attempt)
+
+    scene = scene_of(route_of(handler, call=guarded, backoff=judge, ordering="key"))
+    with caplog.at_level(logging.DEBUG, "kafkaboot.consumer"):
+        chunk = scene.give(*records(raw, 7))
+        await eventually_async(lambda: chunk.done == b"\1\1\1\0\1\1\1")
+    assert seen == [(3, 0, True)] * 3
+    assert len(judge.sent) == 1
+    assert not judge.asked
+    assert not scene.heard
+    assert not caplog.records
+    assert commit_note.read(scene.holding.to_commit()).attempts == {}
+    counters = scene.route.counters
+    assert (counters.handled, counters.retried, counters.failed) == (6, 0, 0)
 
 
 @both

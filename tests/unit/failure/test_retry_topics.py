@@ -188,7 +188,7 @@ def test_one_that_follows_is_due_at_once_and_its_wait_begins_when_it_fails_itsel
     raw = record(partition=1)
     with pytest.raises(Detour) as caught:
         raise topics.follows()
-    one = Failed(raw, caught.value, 0, NOW)
+    one = Failed(raw, caught.value, 0, NOW - 50)
     caught.value.verdict(one).send(lambda: None, lambda: True)
     assert one.error.__traceback__ is None, "there is nothing to tell of it"
     assert writer.sent.pop()[1:] == ("bill", "shop", FIRST, 1, 0.0)
