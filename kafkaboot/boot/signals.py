@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import sys
 from typing import TYPE_CHECKING, Any, Self
 
@@ -26,7 +27,8 @@ class StopSignals:
     """Listens while it is entered.
 
     Python's own handlers are used and not the event loop's: a handler that blocks the loop must not keep the second
-    signal from being heard.
+    signal from being heard. The system may hand a signal to any thread, or to this one just before it falls asleep in
+    the loop, and Python's handlers run once this thread wakes: a socket of its own wakes it (`signal.set_wakeup_fd`).
 
     Args:
         stop: Called on the event loop at the first signal, with its name.
@@ -40,7 +42,12 @@ class StopSignals:
         self.heard = 0
 
     def __enter__(self) -> Self:
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop = asyncio.get_running_loop()
+        self._woken, self._wakes = socket.socketpair()
+        for end in (self._woken, self._wakes):
+            end.setblocking(False)
+        loop.add_reader(self._woken, self._woken.recv, 4096)
+        self._wakes_before = signal.set_wakeup_fd(self._wakes.fileno(), warn_on_full_buffer=False)
         for number in SIGNALS:
             self._before[number] = signal.signal(number, self._hear)
         return self
@@ -50,6 +57,11 @@ class StopSignals:
     ) -> None:
         for number, before in self._before.items():
             signal.signal(number, before)
+        signal.set_wakeup_fd(self._wakes_before)
+        if self._loop is not None:
+            self._loop.remove_reader(self._woken)
+        self._woken.close()
+        self._wakes.close()
 
     def _hear(self, number: int, _: FrameType | None) -> None:
         self.heard += 1
