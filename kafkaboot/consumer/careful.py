@@ -175,9 +175,11 @@ class Beginnings:
             if holding is None or careful is None:
                 del self.careful[tp]
             elif careful.over(now) and not (careful.singly and self._at_work(holding, now)):
-                del self.careful[tp]
-                holding.careful, holding.assignment.mark = None, Mark()
-                yield from ((holding, chunk, todo) for chunk, todo in careful.rest())
+                holding.assignment.mark = Mark()
+                if self._committer.mark(consumer, {tp: holding}):  # else a death now would blame what is done
+                    del self.careful[tp]
+                    holding.careful = None
+                    yield from ((holding, chunk, todo) for chunk, todo in careful.rest())
             elif careful.waiting() and row_is_over(holding):
                 if not careful.singly:
                     yield from self._next_row(consumer, {tp: holding}, tp)
@@ -196,6 +198,8 @@ class Beginnings:
                 return
             assert last.careful is not None
             last.assignment.mark = last.careful.idle()
+            if not ready and self._committer.mark(consumer, told):
+                self._turn = None
         if ready:
             tp = self._turn = ready[0]
             self._begins_by = now + BEGINS

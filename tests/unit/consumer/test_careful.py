@@ -137,6 +137,24 @@ def test_where_the_row_is_known_in_which_the_last_owner_died_only_that_goes_one_
     assert one.handled == list(range(10, 1000))
 
 
+def test_a_death_right_behind_the_place_blames_no_record_that_is_done(owner, consumer):
+    consumer.stand[TP0] = Committed(10, f"ks1:1.{ROW}.12")
+    one = owner(1000)
+    for _ in range(4):
+        one.turn()
+    assert one.handled[-1] == 999
+    assert consumer.stand[TP0] == Committed(13, "ks1:0.0"), "written before everything else was handed out"
+
+
+def test_a_death_while_nothing_is_there_blames_no_record_that_is_done(owner, consumer):
+    consumer.stand[TP0] = Committed(10, f"ks1:1.{ROW}.40")
+    one = owner(12)
+    for _ in range(3):
+        one.turn()
+    assert one.handled == [10, 11]
+    assert consumer.stand[TP0] == Committed(12, f"ks1:2.{ROW}.40")
+
+
 def test_what_another_partition_was_at_when_its_process_died_is_no_suspect(owner, consumer):
     deaths, everything = 0, set()
     while (one := owner(300, dies_at=150, partitions=3).live(600)).dead:
