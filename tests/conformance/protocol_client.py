@@ -71,10 +71,10 @@ class Peer:
     """A connection. One request at a time."""
 
     def __init__(self, address):
-        self._address, self._correlation = address, 0
+        self.address, self._correlation = address, 0
 
     async def __aenter__(self):
-        host, port = self._address.split(":")
+        host, port = self.address.split(":")
         self._reader, self._writer = await asyncio.open_connection(host, int(port))
         return self
 
