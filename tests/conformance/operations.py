@@ -260,7 +260,9 @@ class Run:
         async def marked():  # behind the record; the broker may have written it before anybody looks
             return await self._edge(topic, partition) > offset + 1
 
-        assert await becomes(marked), f"{self.peer.address}: the transaction at {topic}[{partition}]@{offset} did not expire"
+        assert await becomes(marked), (
+            f"{self.peer.address}: the transaction at {topic}[{partition}]@{offset} did not expire"
+        )
         return stored, await self._end("E", producer, True)
 
     # --- offsets of groups
