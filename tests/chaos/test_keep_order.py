@@ -36,17 +36,18 @@ PLAIN = {
     "deaths": 1000,
 }
 ORDERED = {**PLAIN, "keep-order": "key"}
+COMMITS = 0.5
 WINDOW = 3.0
 """Seconds before a kill of which nothing may be committed yet."""
 
 
 class Load:
-    """Writes records at a steady rate; those of failing keys raise now and then, a few of them for ever."""
+    """Writes records at a steady rate; while it is `failing`, those of some keys raise now and then, a few for ever."""
 
     def __init__(self, run, seed, least):
         self._load, self._random, self._least = run.load, random.Random(seed), least
         self._enough, self._thread = threading.Event(), threading.Thread(target=self._write, daemon=True)
-        self.doomed = set()
+        self.doomed, self.failing = set(), True
         self._thread.start()
 
     def stop(self, deadline=60):
@@ -63,7 +64,7 @@ class Load:
                 time.sleep(0.005)
                 continue
             key, fails = draw.choice(KEYS), 0
-            if key in FAILING and draw.random() < SHARE:
+            if self.failing and key in FAILING and draw.random() < SHARE:
                 fails = draw.choice([1, ATTEMPTS, ATTEMPTS + 1, -1])
             if fails < 0:
                 self.doomed.add(str(self._load.sent))
@@ -74,7 +75,7 @@ class Watch:
     """What the histories say so far.
 
     Attributes:
-        waiting: Records that failed and wait in the retry topic: by process, and topic, where they failed last.
+        waiting: By id, how a record failed last that waits in the retry topic.
     """
 
     def __init__(self, run):
@@ -89,16 +90,22 @@ class Watch:
                 self._done.add(event.id)
                 self.waiting.pop(event.id, None)
             elif event.event == history.FAILED and int(event.detail) >= ATTEMPTS:
-                self.waiting[event.id] = event.process, event.topic
+                self.waiting[event.id] = event
 
-    def kill_one(self, topics=None, deadline=30):
-        """Kill a process at whose record others wait, one that failed in one of `topics`, and start another one."""
+    def kill_one(self, known=False, deadline=30):
+        """Kill a process that saw a record fail which waits now, and start another one.
+
+        `known`: only where that has long been committed, so that the next owner begins behind the record.
+        """
         chaos, found = self._run.chaos, []
 
         def meets_one():
             self.look()
-            victims = {process for process, topic in self.waiting.values() if topics is None or topic in topics}
-            found[:] = [worker for worker in chaos.alive if worker.pid in victims]
+            since = time.monotonic_ns() - round(2 * COMMITS * 1e9)
+            failed = [
+                one for one in self.waiting.values() if not known or (one.topic == self._run.topic and one.at < since)
+            ]
+            found[:] = [worker for worker in chaos.alive if worker.pid in {one.process for one in failed}]
             return found
 
         eventually(meets_one, deadline, "a record that waits")
@@ -205,21 +212,27 @@ def judge(run, doomed):
     return seen
 
 
-def kill_and_drain(run, seed=1, workers=3, kills=KILLS, at=None, least=RECORDS, policy=ORDERED, **environment):
-    """Processes under load, one killed again and again; then all is settled. Answers the verdict."""
+def kill_and_drain(run, seed=1, workers=3, kills=KILLS, known=False, least=RECORDS, policy=ORDERED, **environment):
+    """Processes under load, one killed again and again; then all is settled. Answers the verdict.
+
+    `known`: see `Watch.kill_one`; records fail between the start and the last kill only, so that it does not last.
+    """
     chaos = run.package(
         "keyed",
         environment,
-        consumer={"session-timeout": "1s"},
+        consumer={"session-timeout": "1s", "commit-interval": f"{COMMITS:g}s"},
         handlers={"take": {"concurrency": 8}},
         retry={"default": policy},
     )
     started = chaos.start(workers)
     load = Load(run, seed, least)
+    load.failing = not known
     chaos.until_handling(started, 20)
+    load.failing = True
     watch = Watch(run)
     for _ in range(kills):
-        watch.kill_one(at)
+        watch.kill_one(known)
+        load.failing = not known
         chaos.until_handling(chaos.alive, 20)
     load.stop(least / RATE + 60)
     watch.until_done()
@@ -250,7 +263,7 @@ def test_control_with_plain_retry_topics_a_failing_record_is_overtaken(chaos_run
 
 def test_control_without_a_look_at_what_waits_a_key_overtakes_after_a_kill(chaos_run):
     with chaos_run() as run:
-        slow = {**ORDERED, "topics": ["4s", "4100ms"]}  # beyond the time in which somebody takes over
-        seen = kill_and_drain(run, workers=2, kills=1, at=[run.topic], least=500, policy=slow, KEYED="memory")
+        slow = {**ORDERED, "topics": ["6s", "6100ms"]}  # beyond the time in which somebody takes over
+        seen = kill_and_drain(run, workers=2, kills=1, known=True, least=500, policy=slow, KEYED="memory")
         assert not seen.lost
         assert seen.overtakes
