@@ -268,6 +268,8 @@ class KeyOrder:
                         self._group,
                         error.line,
                     )
+                except Exception:  # without this thread, the records of new partitions would wait for ever
+                    log.exception("group %s: which keys wait in retry topics could not be looked up", self._group)
         finally:
             reader.close()
             admin.close()

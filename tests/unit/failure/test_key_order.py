@@ -133,7 +133,7 @@ class Unreadable(MemoryClients):
 
         def group_offsets(*about):
             if type(self).refused:
-                raise refusal("COORDINATOR_NOT_AVAILABLE")
+                raise refusal("COORDINATOR_NOT_AVAILABLE") if type(self).refused is True else type(self).refused
             return asked(*about)
 
         made.group_offsets = group_offsets
@@ -154,16 +154,23 @@ class Unreadable(MemoryClients):
         return made
 
 
-@pytest.mark.parametrize("trouble", ["refused", "silent"])
-def test_until_what_waits_can_be_read_the_records_of_a_new_partition_wait(trouble, monkeypatch, caplog):
-    monkeypatch.setattr(Unreadable, trouble, True)
+@pytest.mark.parametrize(
+    ("trouble", "how", "told"),
+    [
+        ("refused", True, "records of new partitions wait"),
+        ("refused", RuntimeError("a bug"), "which keys wait in retry topics could not be looked up"),
+        ("silent", True, ""),
+    ],
+    ids=["refused", "broken", "silent"],
+)
+def test_until_what_waits_can_be_read_the_records_of_a_new_partition_wait(trouble, how, told, monkeypatch, caplog):
+    monkeypatch.setattr(Unreadable, trouble, how)
     with desk(clients=Unreadable) as shop:
         one, other = shop.publish(b"x1"), shop.publish(b"y1", b"y")
         written(shop.kafka, b"x0", b"x", 0)
         assert isinstance(shop.asked(one), Again), "before it is assigned, too"
         shop.assigned()
-        if trouble == "refused":
-            eventually(lambda: "records of new partitions wait" in caplog.text, 5, "a warning")
+        eventually(lambda: told in caplog.text, 5, "a warning")
         for record in (one, other):
             verdict = shop.asked(record)
             assert isinstance(verdict, Again)

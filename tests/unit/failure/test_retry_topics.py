@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
+from kafkaboot.client import TP
 from kafkaboot.client.memory import MemoryKafka
 from kafkaboot.consumer import Again, Backoff, Failed
 from kafkaboot.consumer.batches import NotBegun
@@ -241,3 +242,16 @@ async def test_whatever_is_written_into_a_retry_topic_it_is_handled_or_a_dead_le
     called = {order for order, _ in shop.module.CALLS}
     assert {f"good-{each}" for each in range(at + 1)} | {"good"} <= called
     assert sorted(letter.value for letter in shop.letters()) == sorted(b"bad-%d" % each for each in range(at + 1))
+
+
+async def test_the_group_of_the_retries_commits_often_however_rarely_the_handler_s_does(shop, monkeypatch):
+    """A key that waits is free once that is committed."""
+    monkeypatch.setattr(retry_topics, "time", time.time)
+    shop.handlers(BILL.format(more=', keep_order="key"'))
+    async with shop.running("kafkaboot.consumer.commit-interval=1h"):
+        shop.publish(b"bad")
+        there = TP(f"orders.{shop.group}.retry.50ms", 0)
+        await eventually_async(
+            lambda: shop.kafka.committed(f"{shop.group}.retry", there).offset == 1, 5, "it is committed there"
+        )
+        assert shop.committed() in (None, 0), "an hour has not passed"
