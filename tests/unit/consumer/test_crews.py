@@ -299,7 +299,7 @@ async def test_a_lane_does_not_wait_for_a_thread_that_was_about_to_take_another_
     await eventually_async(lambda: settled(scene))
 
 
-@pytest.mark.parametrize("mine", [range(400), range(1, 800, 2), range(0, 6400, 16)])
+@pytest.mark.parametrize("mine", [range(400), [*range(1, 800, 2)], [*range(0, 6400, 16)]])
 @pytest.mark.parametrize("ordering", ["partition", "key"])
 async def test_handlers_that_never_wait_leave_the_loop_to_others(mine, ordering, raw, route_of, scene_of):
     """Whichever records of the chunk are this handler's."""
@@ -317,7 +317,7 @@ async def test_handlers_that_never_wait_leave_the_loop_to_others(mine, ordering,
 
     ticking = asyncio.create_task(tick())
     scene = scene_of(route_of(call=call, concurrency=1, ordering=ordering))
-    chunk, _ = scene.assignment.take([raw(i, key=b"%d" % i) for i in range(mine.stop)])
+    chunk, _ = scene.assignment.take([raw(i, key=b"%d" % i) for i in range(mine[-1] + 1)])
     lanes = scene.holding.lanes_of(scene.route)
     lanes.handed += len(mine)
     scene.crew.hand(lanes, chunk, mine)
