@@ -220,6 +220,25 @@ def test_draining_goes_on_polling_and_waits_for_who_is_at_work(desk, consumer, r
     assert at.committed() == {TP0: 1}
 
 
+def test_while_a_drain_waits_what_is_done_is_committed_and_the_mark_stands(desk, consumer, raw):
+    at = desk(clock=SystemClock(), commit_interval=0.05)
+    consumer.assign(0)
+    consumer.give(raw(0), raw(1), raw(2))
+    at.turn()
+    route, holding, chunk, _ = at.work[0]
+    holding.lanes_of(route).running = 1
+    at.poller.stop(at.clock.monotonic() + 30)
+    drain = threading.Thread(target=at.poller.run)
+    drain.start()
+    chunk.done[:2] = b"\1\1"
+    eventually(lambda: Committed(2, "ks1:0.0") in [said[TP0] for said in consumer.commits])
+    chunk.done[2] = 1
+    holding.lanes_of(route).finished += 3
+    holding.lanes_of(route).running = 0
+    drain.join(10)
+    assert consumer.commits[-1] == {TP0: Committed(3)}
+
+
 def test_draining_answers_false_at_its_deadline_and_commits_what_is_done(desk, consumer, raw):
     at = desk(clock=SystemClock())
     consumer.assign(0)
