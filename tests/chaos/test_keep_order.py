@@ -13,6 +13,7 @@ from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 
 from kafkaboot.testing import eventually, history
 from kafkaboot.testing.executions import NEVER, executions_of, faults_of
@@ -36,7 +37,6 @@ PLAIN = {
     "deaths": 1000,
 }
 ORDERED = {**PLAIN, "keep-order": "key"}
-COMMITS = 0.5
 WINDOW = 3.0
 """Seconds before a kill of which nothing may be committed yet."""
 
@@ -80,6 +80,7 @@ class Watch:
 
     def __init__(self, run):
         self._run, self._tail = run, Tail(run.chaos.histories)
+        self._stands = Consumer({"bootstrap.servers": run.bootstrap, "group.id": run.group})
         self._acked, self._done, self.waiting = set(), set(), {}
 
     def look(self):
@@ -95,22 +96,25 @@ class Watch:
     def kill_one(self, known=False, deadline=30):
         """Kill a process that saw a record fail which waits now, and start another one.
 
-        `known`: only where that has long been committed, so that the next owner begins behind the record.
+        `known`: only where that has been committed, so that the next owner begins behind the record.
         """
         chaos, found = self._run.chaos, []
 
         def meets_one():
             self.look()
-            since = time.monotonic_ns() - round(2 * COMMITS * 1e9)
-            failed = [
-                one for one in self.waiting.values() if not known or (one.topic == self._run.topic and one.at < since)
-            ]
-            found[:] = [worker for worker in chaos.alive if worker.pid in {one.process for one in failed}]
+            saw = {one.process for one in self.waiting.values() if not known or self._is_committed(one)}
+            found[:] = [worker for worker in chaos.alive if worker.pid in saw]
             return found
 
         eventually(meets_one, deadline, "a record that waits")
         chaos.kill_now(chaos.random.choice(found))
         chaos.start()
+
+    def _is_committed(self, failed):
+        if failed.topic != self._run.topic:
+            return False
+        stands = self._stands.committed([TopicPartition(failed.topic, failed.partition)], timeout=10)
+        return stands[0].offset > failed.offset
 
     def until_done(self, deadline=60):
         """Every record that was written has been handled to its end or given up."""
@@ -220,7 +224,7 @@ def kill_and_drain(run, seed=1, workers=3, kills=KILLS, known=False, least=RECOR
     chaos = run.package(
         "keyed",
         environment,
-        consumer={"session-timeout": "1s", "commit-interval": f"{COMMITS:g}s"},
+        consumer={"session-timeout": "1s"},
         handlers={"take": {"concurrency": 8}},
         retry={"default": policy},
     )
