@@ -88,17 +88,24 @@ class Committer:
                 answered(None)
 
     def last(
-        self, consumer: ConsumerPort, holdings: Mapping[TP, Holding], catch_up: Callable[[], bool] = lambda: False
+        self,
+        consumer: ConsumerPort,
+        leaving: Mapping[TP, Holding],
+        holdings: Mapping[TP, Holding],
+        catch_up: Callable[[], bool] = lambda: False,
     ) -> None:
         """The commit of an owner that leaves in order, waited for. A failure costs a repetition, never a record.
 
         Args:
             consumer: The client.
-            holdings: What to commit; gathered anew for each try.
+            leaving: What it leaves.
+            holdings: All that it holds, which is committed as well: while this member waits to join the group again no
+                commit of it is answered, and that takes as long as the slowest member's revoke. Gathered anew for each
+                try.
             catch_up: Polls, so that this member hears of a rebalance that refused the commit, and answers whether there
                 is time for another try. Impossible inside a rebalance callback, where it is not given.
         """
-        for holding in holdings.values():
+        for holding in leaving.values():
             holding.assignment.mark = None
         again = TRIES
         while (refused := self._write(consumer, holdings)) is not None:

@@ -317,7 +317,7 @@ class Poller:
         for holding in leaving.values():
             holding.assignment.live = False
         quiet = self._wait_quiet(list(leaving.values()), until, poll=False)
-        self._committer.last(self.consumer, leaving)
+        self._committer.last(self.consumer, leaving, self.holdings)
         for tp, holding in leaving.items():
             holding.forget()
             del self.holdings[tp]
@@ -384,7 +384,7 @@ class Poller:
             # Whatever it is, the last commit is still tried: it costs a request and may save a repetition.
             log.warning("group %s: draining was cut short: %s", self._dispatch.group, error.line)
         until = max(self.drain_until, self._clock.monotonic() + CATCH_UP)
-        self._committer.last(self.consumer, self.holdings, lambda: self._catch_up(until))
+        self._committer.last(self.consumer, self.holdings, self.holdings, lambda: self._catch_up(until))
         self.holdings.clear()
         return quiet
 

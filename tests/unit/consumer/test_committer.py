@@ -166,7 +166,7 @@ def test_a_mark_that_a_rebalance_refused_is_to_be_written_again_any_other_failur
 def test_the_last_commit_is_waited_for_and_tried_again(committer, consumer, holdings):
     consumer.commit_errors.append(ClientError("later", code="REBALANCE_IN_PROGRESS", retriable=True))
     settle(holdings, 10)
-    committer.last(consumer, holdings)
+    committer.last(consumer, holdings, holdings)
     assert [told[2] for told in consumer.told] == [True, True]
     assert consumer.commits == [{TP0: Committed(10)}]
     assert holdings[TP0].assignment.committed == Committed(10)
@@ -177,7 +177,7 @@ def test_a_last_commit_that_fails_is_said_and_is_not_fatal(committer, consumer, 
     consumer.commit_errors.extend(ClientError("no", code="X", retriable=retriable) for _ in range(10))
     settle(holdings, 10)
     with caplog.at_level(logging.WARNING, "kafkaboot.consumer"):
-        committer.last(consumer, holdings)
+        committer.last(consumer, holdings, holdings)
     assert len(consumer.told) == tries
     assert caplog.records[-1].getMessage() == (
         "group shop: the commit failed: no; what was handled since the one before is repeated"
@@ -192,7 +192,7 @@ def test_a_last_commit_that_a_rebalance_refused_is_tried_again_once_the_member_h
     consumer.commit_errors.extend(refusals)
     settle(holdings, 10)
     polls = []
-    committer.last(consumer, holdings, lambda: polls.append(1) or True)
+    committer.last(consumer, holdings, holdings, lambda: polls.append(1) or True)
     assert len(polls) == len(refusals)
     assert holdings[TP0].assignment.committed == Committed(10)
 
@@ -200,7 +200,7 @@ def test_a_last_commit_that_a_rebalance_refused_is_tried_again_once_the_member_h
 def test_a_partition_that_goes_while_the_member_catches_up_is_not_committed(committer, consumer, holdings):
     consumer.commit_errors.append(ClientError("no", code="ILLEGAL_GENERATION"))
     settle(holdings, 10)
-    committer.last(consumer, holdings, lambda: holdings.clear() or True)
+    committer.last(consumer, holdings, holdings, lambda: holdings.clear() or True)
     assert len(consumer.told) == 1
 
 
@@ -208,7 +208,7 @@ def test_a_last_commit_is_given_up_when_there_is_no_time_to_catch_up(committer, 
     consumer.commit_errors.extend(ClientError("no", code="ILLEGAL_GENERATION") for _ in range(10))
     settle(holdings, 10)
     with caplog.at_level(logging.WARNING, "kafkaboot.consumer"):
-        committer.last(consumer, holdings, iter([True, True, False]).__next__)
+        committer.last(consumer, holdings, holdings, iter([True, True, False]).__next__)
     assert len(consumer.told) == 3
     assert "the commit failed" in caplog.text
 
@@ -220,5 +220,5 @@ def test_a_listener_that_raises_changes_nothing(clock, consumer, holdings):
 
     committer = Committer("shop", 1.0, clock, [Broken()])
     settle(holdings, 1)
-    committer.last(consumer, holdings)
+    committer.last(consumer, holdings, holdings)
     assert holdings[TP0].assignment.committed == Committed(1)

@@ -57,7 +57,7 @@ def test_a_broker_that_refuses_the_map_gets_the_offset_alone(waited, raw, caplog
     for _ in range(2):
         clock.advance(1.5)
         if waited:
-            committer.last(consumer, holdings)
+            committer.last(consumer, holdings, holdings)
         else:
             committer.due(consumer, holdings)
     assert consumer.committed[0] == {TP("orders", 0): Committed(7, "")}

@@ -89,6 +89,16 @@ def test_while_a_revoke_waits_what_the_other_partitions_have_done_is_committed(d
     assert slow.running == 0, "it was waited for"
 
 
+def test_a_revoke_commits_the_partitions_that_stay_as_well(desk, consumer, raw):
+    at = desk(clock=SystemClock())
+    consumer.assign(0, 1)
+    consumer.give(raw(0), raw(5, partition=1))
+    at.turn()
+    at.handle()
+    at.poller.revoked([TP0])
+    assert consumer.commits == [{TP0: Committed(1), TP1: Committed(6, "ks1:0.0")}]
+
+
 def test_records_that_wait_in_lanes_do_not_hold_up_a_revoke(desk, consumer, raw):
     at = desk(clock=SystemClock(), revoke_timeout=30)
     consumer.assign(0)
