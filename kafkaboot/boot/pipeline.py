@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import logging
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from kafkaboot.consumer import Forwarding, HandlerSettings, Route
     from kafkaboot.declare import HandlerSpec, PublisherSpec, RetryPolicy, Signature
     from kafkaboot.failure import Circuits, CircuitSettings, DeadLetterSettings, RetrySettings
+
+log = logging.getLogger("kafkaboot.boot")
 
 SELF, PUBLISHER, CIRCUIT = "self", "@publisher", "circuit="
 """A handler's wishes that are no parameters: the component that it is a method of, the producer, the circuits."""
@@ -303,7 +306,7 @@ def route(
         is_async=is_async,
         timeout=spec.timeout,
         accepts=spec.filter,
-        guard=None if spec.circuit is None or circuits is None else _guard(circuits, spec.circuit, is_async),
+        guard=None if spec.circuit is None or circuits is None else _guard(handler, circuits, is_async=is_async),
     )
     retry = handler.retry
     return Route(
@@ -328,9 +331,26 @@ def route(
     )
 
 
-def _guard(circuits: Circuits, name: str, is_async: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    from kafkaboot.failure import Holder, around
+def _guard(
+    handler: Handler, circuits: Circuits, *, is_async: bool
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    from kafkaboot.failure import CircuitSettings, Holder, around
 
+    name = handler.spec.circuit or ""
+    row = (circuits.settings.get(name) or CircuitSettings()).row
+    if handler.retry.attempts < row:
+        log.warning(
+            "handler %s (%s): its retry policy %s allows %d attempts, and circuit %r opens at %d failures in a row: "
+            "when what is behind it fails, some records are given up before it opens; to do: allow as many attempts, "
+            "or set kafkaboot.circuits.%s.consecutive",
+            handler.spec.id,
+            handler.spec.where,
+            handler.retry_name,
+            handler.retry.attempts,
+            name,
+            row,
+            name,
+        )
     return partial(around, holder=Holder(name, circuits.get(name)), is_async=is_async)
 
 

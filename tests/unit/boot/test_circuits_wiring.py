@@ -120,6 +120,21 @@ def test_yaml_gives_a_handler_its_circuit_and_the_table_says_whether_it_has_sett
     assert (settings.row, settings.failure_rate, settings.slow_call, settings.open_for) == (2, 0.4, 2.0, 60.0)
 
 
+@pytest.mark.parametrize(("attempts", "consecutive", "late"), [(3, 4, True), (4, 4, False), (3, 0, False)])
+def test_a_circuit_that_opens_later_than_a_policy_gives_up_is_told(shop, caplog, attempts, consecutive, late):
+    shop.handlers(BILL)
+    shop.yaml(f"  circuits:\n    psp: {{consecutive: {consecutive}}}\n"
+              f"  retry:\n    default: {{attempts: {attempts}}}\n")  # fmt: skip
+    routes(application(shop))
+
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert bool(told) is late
+    if late:
+        assert "handlers.py:" in told[0]
+        assert "default allows 3 attempts, and circuit 'psp' opens at 4 failures in a row" in told[0]
+        assert told[0].endswith("or set kafkaboot.circuits.psp.consecutive")
+
+
 def test_a_timeout_counts_as_a_failure_and_a_refused_or_undecodable_record_does_not(shop):
     shop.handlers(
         """
