@@ -9,6 +9,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from kafkaboot.client import TopicSpec
 from kafkaboot.client.confluent.factory import ConfluentClients
@@ -18,6 +19,10 @@ from kafkaboot.dev.local import LocalKafka
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any-machine")
 
 CONSUMER_SESSION = 4_000
 """Milliseconds of silence after which a member of a KIP-848 group is out, on brokers of the tests."""

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 ASLEEP = """
-import asyncio, signal, sys, threading
+import asyncio, os, signal, sys, threading
 from kafkaboot.boot import signals
 
 def signal_me(main):
@@ -14,15 +14,15 @@ def signal_me(main):
         pass
     # To this thread, as the system may do: the loop's own is not interrupted.
     signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
-    print("sent", flush=True)
+    os.write(1, b"sent\\n")
 
 async def main():
     stopped = asyncio.get_running_loop().create_future()
     with signals.StopSignals(stopped.set_result):
         if "control" in sys.argv:
             signal.set_wakeup_fd(-1)
-        threading.Thread(target=signal_me, args=(threading.get_ident(),), daemon=True).start()
-        print(await stopped, flush=True)
+        threading.Thread(target=signal_me, args=(threading.get_ident(),)).start()
+        os.write(1, (await stopped).encode() + b"\\n")
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     assert signal.set_wakeup_fd(-1) == -1
 
