@@ -49,12 +49,14 @@ async def test_a_retry_that_becomes_due_while_its_handler_is_paused_waits_as_wel
     kind, raw, handler_of, route_of, scene_of
 ):
     handler = handler_of(kind)
-    handler.failures = {b"0": 1}
+    handler.failures, handler.held = {b"0": 1}, {b"0"}
     scene = scene_of(route_of(handler))
     give(scene, raw, 0)
-    await eventually_async(lambda: scene.heard)
+    await eventually_async(lambda: handler.running == [b"0"])
     pause(scene, paused=True)
+    handler.held.clear()
     await eventually_async(lambda: scene.crew._paused)
+    assert scene.heard
     assert len(handler.calls) == 1
     pause(scene, paused=False)
     await eventually_async(lambda: handler.done == [b"0"])
