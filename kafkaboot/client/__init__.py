@@ -11,6 +11,7 @@ from kafkaboot.client.ports import (
     RebalanceListener,
     ServesBursts,
     TopicInfo,
+    TopicSetting,
     TopicSpec,
 )
 
@@ -25,5 +26,6 @@ __all__ = [
     "RebalanceListener",
     "ServesBursts",
     "TopicInfo",
+    "TopicSetting",
     "TopicSpec",
 ]

@@ -160,11 +160,31 @@ class ServesBursts(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TopicInfo:
-    """A topic as the cluster knows it: `(leader known?)` by partition, and its configuration where asked for."""
+    """A topic as the cluster knows it.
+
+    Attributes:
+        name: Its name.
+        partitions: How many it has.
+        error: Kafka's name of what is wrong with it; empty when nothing is.
+        replication: The copies of the partition that has the fewest; 0 where it is not known.
+    """
 
     name: str
     partitions: int
     error: str = ""
+    replication: int = 0
+
+
+class TopicSetting(NamedTuple):
+    """What holds for a topic under one of Kafka's names.
+
+    Attributes:
+        value: As Kafka writes it; `None` where it is a secret.
+        own: It was set on the topic; else it is a default of the broker's.
+    """
+
+    value: str | None
+    own: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +207,25 @@ class AdminPort(Protocol):
             BrokerUnreachableError: No broker answered within `timeout` seconds.
         """
 
-    def create_topics(self, specs: Sequence[TopicSpec], timeout: float) -> None:
-        """Create; one that exists already is left as it is."""
+    def create_topics(self, specs: Sequence[TopicSpec], timeout: float, *, dry_run: bool = False) -> None:
+        """Create; one that exists already is left as it is. With `dry_run` the cluster says what it would refuse."""
+
+    def add_partitions(self, topic: str, total: int, timeout: float, *, dry_run: bool = False) -> None:
+        """Let a topic grow to so many partitions, and return when they can be used; Kafka refuses fewer.
+
+        Keys are spread over all partitions there are: records of a key go to another one than before.
+        """
+
+    def topic_settings(self, topics: Sequence[str], timeout: float) -> dict[str, dict[str, TopicSetting] | ClientError]:
+        """All settings of each topic by name; where the cluster does not tell those of one, its error."""
+
+    def set_topic_settings(
+        self, topic: str, settings: Mapping[str, str], timeout: float, *, dry_run: bool = False
+    ) -> None:
+        """Set these on a topic, all or none, and leave its others as they are (KIP-339).
+
+        The cluster may need a moment until it tells the new ones.
+        """
 
     def permissions(self, topics: Sequence[str], timeout: float) -> dict[str, frozenset[str] | None]:
         """What this user may do with each topic (KIP-430).

@@ -8,11 +8,21 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ConfigSource,
+    NewPartitions,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+)
 
 from kafkaboot.client.confluent.onlooker import Onlooker
 from kafkaboot.client.confluent.translate import client_error, mismatch_in
-from kafkaboot.client.ports import TP, Committed, TopicInfo
+from kafkaboot.client.ports import TP, Committed, TopicInfo, TopicSetting
 from kafkaboot.errors import BrokerUnreachableError, ClientError
 
 if TYPE_CHECKING:
@@ -66,11 +76,16 @@ class ConfluentAdmin:
             except KafkaException as later:
                 raise self._explained(later, "the list of topics") from later
         return {
-            name: TopicInfo(name, len(topic.partitions), topic.error.name() if topic.error else "")
+            name: TopicInfo(
+                name,
+                len(topic.partitions),
+                topic.error.name() if topic.error else "",
+                min((len(partition.replicas) for partition in topic.partitions.values()), default=0),
+            )
             for name, topic in found.topics.items()
         }
 
-    def create_topics(self, specs: Sequence[TopicSpec], timeout: float) -> None:
+    def create_topics(self, specs: Sequence[TopicSpec], timeout: float, *, dry_run: bool = False) -> None:
         """Create, and return when they can be used; one that exists already is left as it is.
 
         The controller answers before every broker has heard of the topic, and a client that asks in between is told
@@ -79,7 +94,7 @@ class ConfluentAdmin:
         if not specs:
             return
         asked = [NewTopic(spec.name, spec.partitions, spec.replication, config=spec.config) for spec in specs]
-        futures = self._ask("create_topics", asked, timeout, "the creation of topics")
+        futures = self._ask("create_topics", asked, timeout, "the creation of topics", validate_only=dry_run)
         until = time.monotonic() + timeout
         for name, future in futures.items():
             try:
@@ -87,7 +102,50 @@ class ConfluentAdmin:
             except ClientError as error:
                 if error.code != "TOPIC_ALREADY_EXISTS":
                     raise
-        self._await_leaders({spec.name for spec in specs}, until)
+        if not dry_run:
+            self._await_leaders({spec.name: 1 for spec in specs}, until)
+
+    def add_partitions(self, topic: str, total: int, timeout: float, *, dry_run: bool = False) -> None:
+        """Let a topic grow, and return when the new partitions have leaders."""
+        what, until = f"adding partitions to topic {topic}", time.monotonic() + timeout
+        asked = [NewPartitions(topic, total)]
+        self._answer(self._ask("create_partitions", asked, timeout, what, validate_only=dry_run)[topic], until, what)
+        if not dry_run:
+            self._await_leaders({topic: total}, until)
+
+    def topic_settings(self, topics: Sequence[str], timeout: float) -> dict[str, dict[str, TopicSetting] | ClientError]:
+        """All settings of each topic by name; where the cluster does not tell those of one, its error."""
+        if not topics:
+            return {}
+        asked = [ConfigResource(ResourceType.TOPIC, name) for name in topics]
+        futures = self._ask("describe_configs", asked, timeout, "the settings of topics")
+        until = time.monotonic() + timeout
+        found: dict[str, dict[str, TopicSetting] | ClientError] = {}
+        for resource, future in futures.items():
+            try:
+                entries = self._answer(future, until, f"the settings of topic {resource.name}")
+            except BrokerUnreachableError:
+                raise
+            except ClientError as error:
+                found[resource.name] = error
+            else:
+                found[resource.name] = {name: _setting(entry) for name, entry in entries.items()}
+        return found
+
+    def set_topic_settings(
+        self, topic: str, settings: Mapping[str, str], timeout: float, *, dry_run: bool = False
+    ) -> None:
+        """Set these on a topic, all or none, and leave its others as they are."""
+        if not settings:
+            return
+        what, until = f"changing the settings of topic {topic}", time.monotonic() + timeout
+        entries = [
+            ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in settings.items()
+        ]
+        asked = [ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)]
+        futures = self._ask("incremental_alter_configs", asked, timeout, what, validate_only=dry_run)
+        for future in futures.values():
+            self._answer(future, until, what)
 
     def permissions(self, topics: Sequence[str], timeout: float) -> dict[str, frozenset[str] | None]:
         """What this user may do with each topic; `None` where the broker does not say."""
@@ -222,13 +280,14 @@ class ConfluentAdmin:
         self._client = None
         self._onlooker.close()
 
-    def _await_leaders(self, names: set[str], until: float) -> None:
+    def _await_leaders(self, partitions: Mapping[str, int], until: float) -> None:
+        """Wait until each topic has so many partitions at least, and all have a leader."""
         while True:
             try:
                 known = self._open().list_topics(timeout=max(0.1, until - time.monotonic())).topics
             except KafkaException as error:
                 raise self._explained(error, "the list of topics") from error
-            waiting = [name for name in names if name not in known or not _led(known[name])]
+            waiting = [name for name, least in partitions.items() if name not in known or not _led(known[name], least)]
             if not waiting:
                 return
             if time.monotonic() >= until:
@@ -286,5 +345,11 @@ class ConfluentAdmin:
         return client_error(error, where=plain.where, kind=BrokerUnreachableError)
 
 
-def _led(topic: TopicMetadata) -> bool:
-    return bool(topic.partitions) and all(partition.leader >= 0 for partition in topic.partitions.values())
+def _led(topic: TopicMetadata, least: int) -> bool:
+    return len(topic.partitions) >= least and all(partition.leader >= 0 for partition in topic.partitions.values())
+
+
+def _setting(entry: ConfigEntry) -> TopicSetting:
+    source: Any = entry.source  # a number, whatever its annotation says
+    own = source in {ConfigSource.DYNAMIC_TOPIC_CONFIG, ConfigSource.DYNAMIC_TOPIC_CONFIG.value}
+    return TopicSetting(None if entry.is_sensitive else entry.value, own)

@@ -52,6 +52,7 @@ class MemoryKafka:
         self.lock = threading.RLock()
         self.topics: dict[str, list[PartitionLog]] = {}
         self.topic_configs: dict[str, dict[str, str]] = {}
+        self.replications: dict[str, int] = {}
         self.denied: dict[str, set[str]] = {}
         self.groups: dict[str, Group] = {}
         self._consumers: list[MemoryConsumer] = []
@@ -61,15 +62,36 @@ class MemoryKafka:
 
     # --- topics
 
-    def create(self, topic: str, partitions: int = 1, config: Mapping[str, str] | None = None) -> None:
+    def create(
+        self, topic: str, partitions: int = 1, config: Mapping[str, str] | None = None, replication: int = 1
+    ) -> None:
         """Make a topic; members that want it are given its partitions when they poll."""
         with self.lock:
             if topic in self.topics:
                 return
             self.topics[topic] = [PartitionLog() for _ in range(partitions)]
             self.topic_configs[topic] = dict(config or {})
-            for consumer in self._consumers:
-                consumer.topics_changed()
+            self.replications[topic] = replication
+            self._topics_changed()
+
+    def grow(self, topic: str, total: int) -> None:
+        """Let a topic have so many partitions; members are given the new ones when they poll.
+
+        Raises:
+            ClientError: There is no such topic, or it has as many already.
+        """
+        with self.lock:
+            logs = self.topics.get(topic)
+            if logs is None:
+                raise refusal("UNKNOWN_TOPIC_OR_PART", "there is no such topic", where=topic)
+            if total <= len(logs):
+                raise refusal("INVALID_PARTITIONS", f"the topic has {len(logs)} partitions", where=topic)
+            logs.extend(PartitionLog() for _ in range(total - len(logs)))
+            self._topics_changed()
+
+    def _topics_changed(self) -> None:
+        for consumer in self._consumers:
+            consumer.topics_changed()
 
     def append(
         self,

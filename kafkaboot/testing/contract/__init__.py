@@ -9,9 +9,10 @@ from kafkaboot.testing.contract.looking import Looking
 from kafkaboot.testing.contract.membership import Membership
 from kafkaboot.testing.contract.publishing import Publishing
 from kafkaboot.testing.contract.reading import Reading
+from kafkaboot.testing.contract.shaping import Shaping
 
 __all__ = ["ClientContract", "Cluster", "Seat"]
 
 
-class ClientContract(Publishing, Reading, Looking, Committing, Membership):
+class ClientContract(Publishing, Reading, Looking, Committing, Membership, Shaping):
     """All of it."""
