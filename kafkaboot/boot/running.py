@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from kafkaboot.boot.lifecycle import Lifecycle
     from kafkaboot.boot.pipeline import Handler
     from kafkaboot.consumer import ConsumerGroup, Route
+    from kafkaboot.declare import PublisherSpec
 
 T = TypeVar("T")
 
@@ -88,18 +89,24 @@ def topic_uses(blueprint: Blueprint) -> list[TopicUse]:
     uses = []
     for handler in blueprint.handlers:
         spec = handler.spec
-        uses += [TopicUse(topic, f"handler {spec.id} takes it", spec.where) for topic in spec.topics]
+        by_key = f"handler {spec.id} handles a key's records in order" if spec.ordering == "key" else ""
+        uses += [TopicUse(topic, f"handler {spec.id} takes it", spec.where, keyed=by_key) for topic in spec.topics]
         if spec.pattern is not None:
             uses.append(TopicUse(spec.pattern, f"handler {spec.id} takes it", spec.where, pattern=True))
-        uses += [TopicUse(one.topic, f"handler {spec.id} publishes to it", one.where) for one in spec.publishers]
+        uses += [_published(one, one.topic, f"handler {spec.id} publishes to it") for one in spec.publishers]
     for component in blueprint.declarations.components:
         if isinstance(component.provides, type):
             for method, publishers in publishing_methods(component.provides).items():
                 by = f"{component.provides.__name__}.{method} publishes to it"
-                uses += [TopicUse(blueprint.configuration.resolve(one.topic), by, one.where) for one in publishers]
+                uses += [_published(one, blueprint.configuration.resolve(one.topic), by) for one in publishers]
     if (settings := letter_settings(blueprint)) is not None:
         uses += letter_uses(blueprint.handlers, settings)
     return uses + retry_uses(blueprint.handlers)
+
+
+def _published(spec: PublisherSpec, topic: str, by: str) -> TopicUse:
+    by_key = spec.key is not None and spec.partition is None
+    return TopicUse(topic, by, spec.where, keyed=f"{by} by a key" if by_key else "")
 
 
 def letter_settings(blueprint: Blueprint) -> DeadLetterSettings | None:

@@ -30,12 +30,14 @@ class Connection:
         blueprint: What it declares; `None` where there is no application, or it cannot be wired.
         clients: Clients of the cluster.
         trouble: Why the application cannot be wired.
+        single_broker: It is a broker of the desk, which holds one copy of each record.
     """
 
     application: Application
     blueprint: Blueprint | None
     clients: Any
     trouble: KafkabootError | None = None
+    single_broker: bool = False
 
     def reach(self) -> None:
         """Ask the cluster for an answer.
@@ -77,7 +79,8 @@ def connect(choice: Choice) -> Connection:
             where=str(RunFile(application.launch.directory).path),
             todo="start `kafkaboot run` or `kafkaboot broker` in another terminal, in the same folder",
         )
-    return Connection(application, blueprint, clients_of(configuration, blueprint, running), trouble)
+    clients = clients_of(configuration, blueprint, running)
+    return Connection(application, blueprint, clients, trouble, single_broker=running is not None)
 
 
 def clients_of(configuration: Configuration, blueprint: Blueprint | None, running: Running | None) -> Any:

@@ -23,6 +23,9 @@ SECTIONS = {
         "config": Entry("kafkaboot.cli.config:config", "every value with its origin: show, check, explain, schema"),
         "doctor": Entry("kafkaboot.cli.doctor:doctor", "look for what will go wrong, and say what to do"),
     },
+    "Look after topics": {
+        "topics": Entry("kafkaboot.cli.topics:topics", "topics as code: plan, apply"),
+    },
     "Look at records, and write some": {
         "publish": Entry("kafkaboot.cli.publish:publish", "write a record, checked by the application's own type"),
         "tail": Entry("kafkaboot.cli.tail:tail", "show records of a topic as they come"),

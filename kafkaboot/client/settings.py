@@ -104,7 +104,8 @@ class KafkaSettings(_Section):
         properties: Any librdkafka property, for every client. They win over everything above.
         topics: What is done at start about topics that handlers and publishers name: `create` the missing ones,
             `validate` that they exist, `off`, or `auto`: `create` on a started broker, `validate` on an external one.
-            With `auto` the house's own topics, dead letters and retries, are created on any broker.
+            With `auto` the house's own topics, dead letters and retries, are created on any broker. Where one that
+            exists is not as `kafkaboot.topics` says, `validate` refuses to start; the others only tell it.
     """
 
     broker: Literal["external", "local", "container", "embedded"] = "external"

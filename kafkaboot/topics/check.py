@@ -50,7 +50,6 @@ def look_up(
     deadline = time.monotonic() + timeout
     known = admin.topics(timeout)
     _refused(known, uses)
-    _compare(known, declared)
     owned = [use for use in uses if use.source]
     needed = dict.fromkeys(use.topic for use in uses if not use.pattern and not use.source)
     if action == "create":
@@ -80,17 +79,4 @@ def _refused(known: Mapping[str, TopicInfo], uses: Sequence[TopicUse]) -> None:
                 where=use.where,
                 todo="grant this application's user Describe on the topic, "
                 "or correct the credentials in kafkaboot.kafka.security",
-            )
-
-
-def _compare(known: Mapping[str, TopicInfo], declared: Mapping[str, TopicSettings]) -> None:
-    for name, settings in declared.items():
-        there = known.get(name)
-        if there is not None and settings.partitions and there.partitions != settings.partitions:
-            log.warning(
-                "topic %s has %d partitions and kafkaboot.topics.%s.partitions says %d: it is left as it is",
-                name,
-                there.partitions,
-                name,
-                settings.partitions,
             )

@@ -63,8 +63,9 @@ def look_up_own(
         raise UnfitTopicError(
             "\n".join(dict.fromkeys(problems)),
             fate="nothing was started: a record that must go there could not, and its partition would stand still",
-            todo="add partitions (kafka-topics --alter --partitions), grant this application's user Write "
-            "(kafka-acls --add --operation Write), or choose another topic in kafkaboot.dead-letter.topic",
+            todo="add partitions (kafkaboot topics apply, or kafka-topics --alter --partitions), grant this "
+            "application's user Write (kafka-acls --add --operation Write), or choose another topic in "
+            "kafkaboot.dead-letter.topic",
         )
     return missing
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from kafkaboot.client import TopicSpec
 from kafkaboot.config import Properties, parse_duration, parse_size
 
+IN_SYNC = "min.insync.replicas"
 Positive = Annotated[int, Field(ge=1)]
 
 
@@ -30,11 +31,10 @@ class TopicSettings(BaseModel):
         return {key: _in_kafkas_unit(key, one) for key, one in value.items()}
 
     def spec(self, name: str, *, single_broker: bool) -> TopicSpec:
-        """The topic to create; a single broker holds one copy, whatever was asked for."""
+        """The topic to create; a single broker holds one copy, and acknowledges it, whatever was asked for."""
         replication = 1 if single_broker else self.replication or -1
-        return TopicSpec(
-            name, self.partitions or -1, replication, {key: str(value) for key, value in self.config.items()}
-        )
+        config = {key: str(value) for key, value in self.config.items() if not (single_broker and key == IN_SYNC)}
+        return TopicSpec(name, self.partitions or -1, replication, config)
 
 
 def _in_kafkas_unit(key: str, value: object) -> str:

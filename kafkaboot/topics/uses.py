@@ -41,6 +41,7 @@ class TopicUse:
         source: For a topic of the house's own (dead letters, retries): the topic whose records go there. It is
             created with as many partitions, and this application must be permitted to write to it.
         aligned: Whether it needs as many partitions as its source: a record keeps its partition's number there.
+        keyed: Why the partition of a key matters there; empty where it is not known to.
     """
 
     topic: str
@@ -49,6 +50,7 @@ class TopicUse:
     pattern: bool = False
     source: str = ""
     aligned: bool = False
+    keyed: str = ""
 
 
 def await_known(admin: AdminPort, names: Sequence[str], deadline: float) -> dict[str, TopicInfo]:

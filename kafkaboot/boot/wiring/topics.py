@@ -9,7 +9,8 @@ from kafkaboot.boot.autoconfiguration import AutoConfiguration
 from kafkaboot.boot.desk import DeskBroker
 from kafkaboot.client import ClientFactory
 from kafkaboot.client.settings import KafkaSettings
-from kafkaboot.topics import TopicSettings, look_up
+from kafkaboot.config import Configuration
+from kafkaboot.topics import TopicSettings, hold, look_up
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,18 +29,22 @@ class TopicCheck:
         settings: KafkaSettings,
         topics: dict[str, TopicSettings],
         broker: DeskBroker | None,
+        configuration: Configuration,
     ) -> None:
         self._clients, self._settings, self._topics, self._broker = clients, settings, topics, broker
+        self._configuration = configuration
 
     def run(self, uses: Sequence[TopicUse]) -> list[str]:
         """Create or validate, as `kafkaboot.kafka.topics` says; answers what was created. Blocks.
 
         With `auto` the house's own topics (dead letters, retries) are created on any broker, the application's only
-        on one of the desk.
+        on one of the desk. Where a topic that is there is not as `kafkaboot.topics` says, `validate` refuses to
+        start, and the others tell it and leave it as it is: `kafkaboot topics apply` is what changes topics.
 
         Raises:
             MissingTopicError: A topic is missing and is not to be created.
-            UnfitTopicError: A topic of the house's own cannot take what is to go there.
+            UnfitTopicError: A topic of the house's own cannot take what is to go there; or, with `validate`, one is not
+                as it is declared.
             ClientError: The cluster cannot be asked.
         """
         said = self._settings.topics
@@ -50,11 +55,21 @@ class TopicCheck:
         admin = self._clients.admin()
         try:
             created = look_up(admin, uses, self._topics, action, own=own, single_broker=self._broker is not None)
+            if self._topics:
+                places, strict = topic_places(self._configuration), said == "validate"
+                hold(admin, uses, self._topics, places, strict=strict, single_broker=self._broker is not None)
         finally:
             admin.close()
         if created:
             log.info("created topics: %s", ", ".join(created))
         return created
+
+
+def topic_places(configuration: Configuration) -> dict[str, str]:
+    """File and line by key below `kafkaboot.topics`."""
+    start = "kafkaboot.topics."
+    entries = configuration.entries()
+    return {entry.key.removeprefix(start): str(entry.origin) for entry in entries if entry.key.startswith(start)}
 
 
 TOPICS = AutoConfiguration(

@@ -89,15 +89,13 @@ def test_a_topic_that_may_not_be_looked_at_is_a_matter_of_permission():
     )
 
 
-def test_a_pattern_without_a_topic_and_another_partition_count_are_said_and_left_alone(caplog):
+def test_a_pattern_without_a_topic_is_said(caplog):
     pattern = TopicUse("^order.*", "handler all takes it", "shop/handlers.py:30", pattern=True)
-    declared = {"invoices": TopicSettings(partitions=12)}
 
     with caplog.at_level(logging.WARNING, "kafkaboot.topics"):
-        look_up(Cluster("invoices"), [pattern], declared, "validate")
+        look_up(Cluster("invoices"), [pattern], {}, "validate")
         look_up(Cluster("order-a"), [pattern], {}, "validate")
     assert [record.message for record in caplog.records] == [
-        "topic invoices has 3 partitions and kafkaboot.topics.invoices.partitions says 12: it is left as it is",
         "no topic matches the pattern ^order.* yet: handler all takes it (shop/handlers.py:30)",
     ]
 
