@@ -14,13 +14,13 @@ from kafkaboot.boot.groups import Groups
 from kafkaboot.boot.letters import letter_uses
 from kafkaboot.boot.lifecycle import in_thread
 from kafkaboot.boot.pipeline import CIRCUIT, PUBLISHER, SELF, route
-from kafkaboot.boot.wiring.topics import TopicCheck
+from kafkaboot.boot.wiring.topics import TopicCheck, topic_places
 from kafkaboot.client import ClientFactory
 from kafkaboot.declare import hooks, publishing_methods, resolve
 from kafkaboot.errors import DeclarationError
 from kafkaboot.failure import Circuits, DeadLetters, DeadLetterSettings
 from kafkaboot.health import HealthIndicator
-from kafkaboot.topics import TopicUse
+from kafkaboot.topics import TopicSettings, TopicUse, Wanted, wanted_topics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -102,6 +102,13 @@ def topic_uses(blueprint: Blueprint) -> list[TopicUse]:
     if (settings := letter_settings(blueprint)) is not None:
         uses += letter_uses(blueprint.handlers, settings)
     return uses + retry_uses(blueprint.handlers)
+
+
+def topics_wanted_by(blueprint: Blueprint) -> list[Wanted]:
+    """All topics of the application: what its decorators name, and what `kafkaboot.topics` says of them."""
+    configuration = blueprint.configuration
+    declared = configuration.bind("kafkaboot.topics", dict[str, TopicSettings])
+    return wanted_topics(topic_uses(blueprint), declared, topic_places(configuration))
 
 
 def _published(spec: PublisherSpec, topic: str, by: str) -> TopicUse:

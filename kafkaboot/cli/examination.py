@@ -102,7 +102,9 @@ def _connection(blueprint: Blueprint, running: Running | None) -> Iterator[Findi
         yield _desk(settings.broker)
         return
     creates = settings.topics == "create" or running is not None
-    yield from _cluster(blueprint, clients, creates=creates, own=creates or settings.topics == "auto")
+    own = creates or settings.topics == "auto"
+    strict, single = settings.topics == "validate", running is not None
+    yield from _cluster(blueprint, clients, creates=creates, own=own, strict=strict, single=single)
 
 
 def _desk(kind: str) -> Finding:
@@ -117,7 +119,9 @@ def _desk(kind: str) -> Finding:
     return Finding("broker", "ok", f"{kind}: started with the application")
 
 
-def _cluster(blueprint: Blueprint, clients: Any, *, creates: bool, own: bool) -> Iterator[Finding]:
+def _cluster(
+    blueprint: Blueprint, clients: Any, *, creates: bool, own: bool, strict: bool, single: bool
+) -> Iterator[Finding]:
     admin = clients.admin()
     try:
         try:
@@ -127,6 +131,7 @@ def _cluster(blueprint: Blueprint, clients: Any, *, creates: bool, own: bool) ->
             return
         yield Finding("connection", "ok", f"{clients.bootstrap_servers} answers, {len(topics)} topics")
         yield from _topics(blueprint, topics, creates=creates, own=own)
+        yield from _declared(blueprint, admin, strict=strict, single=single)
         yield from _groups(blueprint, admin)
     finally:
         admin.close()
@@ -169,6 +174,22 @@ def _topics(blueprint: Blueprint, topics: dict[str, TopicInfo], *, creates: bool
             )
         else:
             yield Finding(subject, "ok", _partitions(topics[use.topic].partitions))
+
+
+def _declared(blueprint: Blueprint, admin: AdminPort, *, strict: bool, single: bool) -> Iterator[Finding]:
+    """`strict`: whether a topic that is not as `kafkaboot.topics` says keeps the application from starting."""
+    from kafkaboot.boot.running import topics_wanted_by
+    from kafkaboot.topics import draw, told
+
+    wanted = topics_wanted_by(blueprint)
+    declared = {one.name for one in wanted if one.declared}
+    if not declared:
+        return
+    plan = draw(admin, wanted, single_broker=single, timeout=TIMEOUT, dry_run=False)
+    for topic, lines in told(plan, declared).items():
+        verdict: Verdict = "fail" if strict else "warn"
+        todo = "see what can be done, and do it: kafkaboot topics plan, kafkaboot topics apply"
+        yield Finding(f"kafkaboot.topics.{topic}", verdict, "\n".join(lines), todo)
 
 
 def _groups(blueprint: Blueprint, admin: AdminPort) -> Iterator[Finding]:

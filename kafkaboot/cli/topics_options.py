@@ -33,10 +33,9 @@ def drawn(choice: Choice, consent: tuple[str, ...]) -> Iterator[tuple[AdminPort,
         KafkabootError: The application cannot be wired, so that nobody knows what it wants.
         UsageError: Consent is given for a topic that is none of the application's.
     """
-    from kafkaboot.boot.running import topic_uses
-    from kafkaboot.boot.wiring.topics import topic_places
+    from kafkaboot.boot.running import topics_wanted_by
     from kafkaboot.cli.connection import TIMEOUT, connect
-    from kafkaboot.topics import TopicSettings, draw, wanted
+    from kafkaboot.topics import draw
 
     connection = connect(choice)
     if connection.trouble is not None:
@@ -46,10 +45,8 @@ def drawn(choice: Choice, consent: tuple[str, ...]) -> Iterator[tuple[AdminPort,
             "there is no application here, so that nobody says which topics are wanted",
             todo="go to its folder, or name it: --app PACKAGE, a folder or a YAML file",
         )
-    configuration = connection.blueprint.configuration
-    declared = configuration.bind("kafkaboot.topics", dict[str, TopicSettings])
-    every = wanted(topic_uses(connection.blueprint), declared, topic_places(configuration))
-    names = [one.name for one in every]
+    wanted = topics_wanted_by(connection.blueprint)
+    names = [one.name for one in wanted]
     unknown = [name for name in consent if name not in names]
     if unknown:
         raise click.UsageError(
@@ -57,6 +54,6 @@ def drawn(choice: Choice, consent: tuple[str, ...]) -> Iterator[tuple[AdminPort,
         )
     admin = connection.clients.admin()
     try:
-        yield admin, draw(admin, every, consent=consent, single_broker=connection.single_broker, timeout=TIMEOUT)
+        yield admin, draw(admin, wanted, consent=consent, single_broker=connection.single_broker, timeout=TIMEOUT)
     finally:
         admin.close()

@@ -2,11 +2,11 @@
 
 from kafkaboot.topics.carry_out import Outcome, carry_out
 from kafkaboot.topics.check import look_up
-from kafkaboot.topics.hold import hold
+from kafkaboot.topics.hold import hold, told
 from kafkaboot.topics.plan import Difference, Plan, Step, Unseen, draw
 from kafkaboot.topics.settings import TopicSettings
 from kafkaboot.topics.uses import MissingTopicError, TopicUse, UnfitTopicError
-from kafkaboot.topics.wanted import Wanted, wanted
+from kafkaboot.topics.wanted import Wanted, wanted_topics
 
 __all__ = [
     "Difference",
@@ -23,5 +23,6 @@ __all__ = [
     "draw",
     "hold",
     "look_up",
-    "wanted",
+    "told",
+    "wanted_topics",
 ]

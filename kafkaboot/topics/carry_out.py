@@ -62,6 +62,7 @@ def carry_out(
 
 def _carried_out(admin: AdminPort, plan: Plan, timeout: float) -> Iterator[Outcome]:
     too_small: dict[str, str] = {}  # by source, what follows it and could not grow
+    missing: set[str] = set()  # what could not be created
     settings: dict[str, Outcome] = {}
     for step in plan.steps:
         if step.refused:
@@ -70,14 +71,17 @@ def _carried_out(admin: AdminPort, plan: Plan, timeout: float) -> Iterator[Outco
             outcome = Outcome(step, "waits", "it needs consent")
         elif step.kind == "partitions" and step.topic in too_small:
             outcome = Outcome(step, "waits", f"{too_small[step.topic]}, which is to be as large, did not grow")
+        elif step.spec is not None and step.spec.partitions < 0 and missing.intersection(step.sources):
+            outcome = Outcome(step, "waits", f"{', '.join(step.sources)}, which it is to be as large as, is not there")
         elif step.kind == "setting" and step.topic in settings:  # all of a topic's are one request
             outcome = dataclasses.replace(settings[step.topic], step=step)
         else:
             outcome = _done(admin, step, plan, timeout)
         if step.kind == "setting":
             settings.setdefault(step.topic, outcome)
-        if step.kind != "setting" and outcome.became == "refused":
-            too_small.update(dict.fromkeys(step.sources, step.topic))
+        elif outcome.became != "done":
+            too_small.update(dict.fromkeys(step.aligned, step.topic))
+            missing.add(step.topic)
         yield outcome
 
 

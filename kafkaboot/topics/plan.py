@@ -6,6 +6,7 @@ Only what adds is ever planned: topics, partitions, settings that cost nothing. 
 from __future__ import annotations
 
 import dataclasses
+import difflib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -40,7 +41,8 @@ class Step:
         refused: Why the cluster would refuse it.
         todo: What to do about that.
         spec: The topic to create.
-        sources: For a topic of the house's own: those that it is to be as large as.
+        sources: For a topic of the house's own that is created: those that it is made as large as.
+        aligned: Those that may not be larger than it.
     """
 
     kind: Kind
@@ -56,6 +58,7 @@ class Step:
     todo: str = ""
     spec: TopicSpec | None = None
     sources: tuple[str, ...] = ()
+    aligned: tuple[str, ...] = ()
 
     @property
     def ready(self) -> bool:
@@ -134,7 +137,7 @@ def draw(
 
     Args:
         admin: Asks the cluster.
-        wanted: The topics, sources before what follows them (`wanted`).
+        wanted: The topics, sources before what follows them (`wanted_topics`).
         consent: Topics that may get more partitions though their keys move.
         single_broker: Whether the cluster cannot hold more than one copy.
         timeout: Seconds for each question.
@@ -145,7 +148,7 @@ def draw(
     """
     known = admin.topics(timeout)
     looked = [one.name for one in wanted if one.name in known and one.declared and not known[one.name].error]
-    draft = _Draft(known, admin.topic_settings(looked, timeout), frozenset(consent), single_broker)
+    draft = _Draft(known, admin.topic_settings(looked, timeout), wanted, frozenset(consent), single_broker)
     for one in wanted:
         draft.add(one)
     plan = draft.plan
@@ -165,7 +168,7 @@ def _turn(step: Step) -> int:
     if step.kind == "create":
         return 0
     if step.kind == "partitions":
-        return 1 if step.sources else 2
+        return 1 if step.aligned else 2
     return 3
 
 
@@ -176,17 +179,26 @@ class _Draft:
         self,
         known: Mapping[str, TopicInfo],
         settings: Mapping[str, dict[str, TopicSetting] | ClientError],
+        wanted: Sequence[Wanted],
         consent: frozenset[str],
         single_broker: bool,
     ) -> None:
         self.plan = Plan()
         self._known, self._settings, self._consent, self._single = known, settings, consent, single_broker
+        self._followers: dict[str, list[str]] = {}
+        for one in wanted:
+            for source in one.aligned:
+                self._followers.setdefault(source, []).append(one.name)
         self._sizes: dict[str, int] = {}
         """By topic, how many partitions it has when the plan is carried out; -1 where the broker chooses."""
 
     def add(self, one: Wanted) -> None:
         there = self._known.get(one.name)
-        if there is None:
+        unseen = [source for source in one.sources if source not in self._sizes and source != one.name]
+        if unseen:
+            what = f"it follows {', '.join(unseen)}, which cannot be looked at"
+            self.plan.unseen.append(Unseen(one.name, what, one.where, "see there"))
+        elif there is None:
             self._create(one)
         elif there.error:
             todo = "grant this application's user Describe on it" if "AUTHORIZATION" in there.error else ""
@@ -207,7 +219,7 @@ class _Draft:
         self._sizes[one.name] = spec.partitions
         self.plan.steps.append(
             Step("create", one.name, "", "", _told(spec, one.sources), one.why, one.where, spec=spec,
-                 sources=one.sources)
+                 sources=one.sources, aligned=one.aligned)
         )  # fmt: skip
 
     def _partitions(self, one: Wanted, there: int) -> None:
@@ -234,7 +246,7 @@ class _Draft:
                 "partitions", one.name, "partitions", str(there), str(target),
                 one.why if said == target else f"as many as {', '.join(one.aligned)}; {one.why}",
                 one.place("partitions"), self._moved_keys(one) if moves else "", waits,
-                sources=one.aligned,
+                aligned=one.aligned,
             )
         )  # fmt: skip
 
@@ -247,6 +259,9 @@ class _Draft:
         policy = self._told(one.name).get("cleanup.policy")
         if policy is not None and policy.value is not None and "compact" in policy.value:
             said.append("it is compacted, and the old record of a key stays in its old partition for good")
+        followers = self._followers.get(one.name)
+        if followers:
+            said.append(f"these grow with it: {', '.join(followers)}")
         return "; ".join(said)
 
     def _too_small(self, one: Wanted, follows: int) -> None:
@@ -296,7 +311,9 @@ class _Draft:
                 todo = f"do it by hand ({by_hand}--add-config {name}={new}), or write {name}: {old}"
                 self.plan.differences.append(Difference(one.name, name, old, new, costs, where, todo))
             else:
-                self.plan.steps.append(Step("setting", one.name, name, old, new, one.why, where))
+                near = difflib.get_close_matches(name, found, n=1) if there is None else []
+                todo = f"did you mean {near[0]}?" if near else ""
+                self.plan.steps.append(Step("setting", one.name, name, old, new, one.why, where, todo=todo))
         for name, there in sorted(found.items()):
             if there.own and name not in one.settings.config:
                 self.plan.differences.append(

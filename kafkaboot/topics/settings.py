@@ -14,7 +14,13 @@ Positive = Annotated[int, Field(ge=1)]
 
 
 class TopicSettings(BaseModel):
-    """A topic as it is created where it is missing; what is left out is the broker's default."""
+    """A topic as it is wanted; what is left out is the broker's choice, and not looked at.
+
+    Attributes:
+        partitions: How many; `kafkaboot topics apply` adds to those that there are, and takes none away.
+        replication: On how many brokers each record stands; of a topic that exists it is only compared.
+        config: Kafka's own settings of a topic.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

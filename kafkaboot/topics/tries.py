@@ -30,7 +30,7 @@ def tried(admin: AdminPort, steps: Sequence[Step], timeout: float) -> list[Step]
             except ClientError as error:
                 refusals[step.kind, step.topic] = error
     return [
-        dataclasses.replace(step, refused=refused.what, todo=refused.todo)
+        dataclasses.replace(step, refused=refused.what, todo=step.todo or refused.todo)
         if (refused := refusals.get((step.kind, step.topic))) is not None
         else step
         for step in steps

@@ -64,7 +64,7 @@ class Wanted:
         return self.places.get(setting, self.where)
 
 
-def wanted(
+def wanted_topics(
     uses: Sequence[TopicUse], declared: Mapping[str, TopicSettings], places: Mapping[str, str] | None = None
 ) -> list[Wanted]:
     """All topics, each source before the house's own topics that follow it.
