@@ -5,9 +5,11 @@ from kafkaboot.boot.facts import Narrator
 from kafkaboot.boot.wiring.topics import TopicCheck
 from kafkaboot.client import TopicInfo, TopicSpec
 from kafkaboot.client.settings import KafkaSettings
+from kafkaboot.config import Configuration
 from kafkaboot.health import HealthIndicator, Status
 from kafkaboot.topics import MissingTopicError, TopicUse
 
+NOTHING = Configuration([])
 USES = [TopicUse("orders", "handler bill takes it", "shop/handlers.py:21")]
 
 
@@ -45,8 +47,8 @@ def failing(check):
 def test_auto_creates_on_a_broker_of_the_desk_and_validates_on_an_external_one():
     external, desk = Cluster(), Cluster()
 
-    assert failing(TopicCheck(external, KafkaSettings(), {}, None))
-    assert TopicCheck(desk, KafkaSettings(), {}, Desk()).run(USES) == ["orders"]
+    assert failing(TopicCheck(external, KafkaSettings(), {}, None, NOTHING))
+    assert TopicCheck(desk, KafkaSettings(), {}, Desk(), NOTHING).run(USES) == ["orders"]
     assert desk.created == [TopicSpec("orders", -1, 1)]
     assert (external.closed, desk.closed) == (1, 1)
 
@@ -54,9 +56,9 @@ def test_auto_creates_on_a_broker_of_the_desk_and_validates_on_an_external_one()
 def test_what_the_configuration_says_about_topics_wins():
     external, desk, silent = Cluster(), Cluster(), Cluster()
 
-    assert TopicCheck(external, KafkaSettings(topics="create"), {}, None).run(USES) == ["orders"]
-    assert failing(TopicCheck(desk, KafkaSettings(topics="validate"), {}, Desk()))
-    assert TopicCheck(silent, KafkaSettings(topics="off"), {}, None).run(USES) == []
+    assert TopicCheck(external, KafkaSettings(topics="create"), {}, None, NOTHING).run(USES) == ["orders"]
+    assert failing(TopicCheck(desk, KafkaSettings(topics="validate"), {}, Desk(), NOTHING))
+    assert TopicCheck(silent, KafkaSettings(topics="off"), {}, None, NOTHING).run(USES) == []
     assert silent.closed == 0
 
 

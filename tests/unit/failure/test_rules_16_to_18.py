@@ -165,7 +165,9 @@ async def no_start_with_a_topic_that_takes_no_letters(shop, wrong, said):
     assert "handler bill writes its dead letters to it (" in text
     assert f"{shop.group}/__init__.py:2" in text
     assert "nothing was started: a record that must go there could not, and its partition would stand still" in text
-    assert "To do: add partitions (kafka-topics --alter --partitions), grant this application's user Write" in text
+    assert (
+        "To do: add partitions (kafkaboot topics apply, or kafka-topics --alter --partitions), grant this appl" in text
+    )
 
 
 async def its_topic_is_made_like_its_source(shop):

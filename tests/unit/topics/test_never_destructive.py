@@ -6,7 +6,7 @@ import copy
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kafkaboot.client.memory import MemoryClients
@@ -122,7 +122,7 @@ def carried_out(world):
     return taken_away(before, state(clients.kafka), consent), draw(admin, wanted, consent=consent), clients.kafka
 
 
-@settings(max_examples=300, deadline=None, print_blob=True)
+@settings(max_examples=300, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 @given(WORLD)
 def test_nothing_is_ever_taken_away_and_nothing_is_done_twice(world):
     taken, again, kafka = carried_out(world)
