@@ -155,21 +155,19 @@ def draw(
     plan.topics = len(wanted)
     if dry_run:
         plan.steps = tried(admin, plan.steps, timeout)
-    plan.steps.sort(key=_turn)
+    plan.steps.sort(key=lambda step: _turn(step, draft.depths[step.topic]))
     return plan
 
 
-def _turn(step: Step) -> int:
-    """When a step has its turn.
+def _turn(step: Step, depth: int) -> tuple[int, int]:
+    """When a step has its turn; `depth`: how many topics stand behind it, each following the next.
 
     Sources are created before what follows them, and grow behind it: a record keeps its partition's number there, and
     finds no place while that topic is the smaller one.
     """
-    if step.kind == "create":
-        return 0
     if step.kind == "partitions":
-        return 1 if step.aligned else 2
-    return 3
+        return 1, -depth
+    return (0, depth) if step.kind == "create" else (2, 0)
 
 
 class _Draft:
@@ -186,7 +184,9 @@ class _Draft:
         self.plan = Plan()
         self._known, self._settings, self._consent, self._single = known, settings, consent, single_broker
         self._followers: dict[str, list[str]] = {}
+        self.depths: dict[str, int] = {}
         for one in wanted:
+            self.depths[one.name] = 1 + max((self.depths.get(source, 0) for source in one.sources), default=-1)
             for source in one.aligned:
                 self._followers.setdefault(source, []).append(one.name)
         self._sizes: dict[str, int] = {}

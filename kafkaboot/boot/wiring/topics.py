@@ -55,9 +55,10 @@ class TopicCheck:
         admin = self._clients.admin()
         try:
             created = look_up(admin, uses, self._topics, action, own=own, single_broker=self._broker is not None)
-            if self._topics:
+            there = {name: settings for name, settings in self._topics.items() if name not in created}
+            if there:
                 places, strict = topic_places(self._configuration), said == "validate"
-                hold(admin, uses, self._topics, places, strict=strict, single_broker=self._broker is not None)
+                hold(admin, uses, there, places, strict=strict, single_broker=self._broker is not None)
         finally:
             admin.close()
         if created:

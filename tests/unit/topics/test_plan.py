@@ -193,6 +193,15 @@ def test_dead_letters_of_dead_letters_come_behind_both(plan_for):
     ]
 
 
+def test_in_a_chain_of_topics_the_last_one_grows_first(plan_for, kafka):
+    again = TopicUse("orders.shop.dlt", "handler again takes it", "x.py:1")
+    of_those = TopicUse("last", "handler again", "x.py:1", source="orders.shop.dlt", aligned=True)
+    for name in ("orders", "orders.shop.dlt", "last"):
+        kafka.create(name, 2)
+    plan = plan_for({"orders": {"partitions": 3}}, again, of_those, LETTERS, TAKES, consent=["orders"])
+    assert [step.topic for step in plan.steps] == ["last", "orders.shop.dlt", "orders"]
+
+
 def test_a_broker_that_goes_away_while_it_is_asked_is_no_refusal(plan_for, admin, monkeypatch):
     def gone(*_, **__):
         raise BrokerUnreachableError("gone")
