@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 class KafkabootError(Exception):
     """The root of everything that kafkaboot raises.
@@ -90,6 +95,52 @@ class BatchPublishError(PublishError):
     def __init__(self, what: str, *, failed: list[tuple[int, Exception]], receipts: list[object | None]) -> None:
         super().__init__(what, todo="publish the failed payloads again; the others are delivered")
         self.failed, self.receipts = failed, receipts
+
+
+class TransactionError(ClientError):
+    """A transaction is not committed, or nobody knows whether it is.
+
+    Args:
+        what: What happened.
+        outcome: `aborted`: no reader of committed records sees any of it. `unknown`: the commit was sent, its answer
+            never came, and reading did not tell either. `open`: a port's own word for "abort it now".
+        fenced: Whether another producer has taken over the transactional id, so that this process is to end.
+        failed: The errors of the records that were not delivered, where that is the reason.
+        code: See `ClientError`.
+        retriable: Whether the same transaction may succeed when it is done again from its beginning.
+        fatal: Whether the client must be thrown away.
+        todo: See `KafkabootError`.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        outcome: Literal["open", "aborted", "unknown"],
+        fenced: bool = False,
+        failed: Sequence[Exception] = (),
+        code: str = "",
+        retriable: bool = False,
+        fatal: bool = False,
+        where: str = "",
+        todo: str = "",
+    ) -> None:
+        super().__init__(
+            what, code=code, retriable=retriable, fatal=fatal, where=where, fate=_FATES[outcome], todo=todo
+        )
+        self.outcome, self.fenced, self.failed = outcome, fenced, list(failed)
+
+    def decided(self, outcome: Literal["aborted", "unknown"]) -> TransactionError:
+        """The same, now that it is known what became of the transaction."""
+        self.outcome, self.fate = outcome, _FATES[outcome]
+        return self
+
+
+_FATES = {
+    "open": "the transaction is open and has to be aborted",
+    "aborted": "the transaction is aborted: none of its records is visible to readers of committed records",
+    "unknown": "whether the transaction is committed is not known; either all of its records are visible or none",
+}
 
 
 class UndecodableError(KafkabootError):

@@ -37,7 +37,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[LocalKafka]:
     """An Apache Kafka of this session's own; its `bootstrap_servers` is the address."""
-    broker = LocalKafka(properties={"group.consumer.session.timeout.ms": str(CONSUMER_SESSION)})
+    broker = LocalKafka(
+        properties={
+            "group.consumer.session.timeout.ms": str(CONSUMER_SESSION),
+            # How often it looks for transactions that are too old; every ten seconds otherwise.
+            "transaction.abort.timed.out.transaction.cleanup.interval.ms": "200",
+        }
+    )
     try:
         broker.start()
     except NotInstalledError as error:

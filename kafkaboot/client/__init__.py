@@ -13,6 +13,7 @@ from kafkaboot.client.ports import (
     TopicInfo,
     TopicSetting,
     TopicSpec,
+    TransactionalPort,
 )
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "TopicInfo",
     "TopicSetting",
     "TopicSpec",
+    "TransactionalPort",
 ]

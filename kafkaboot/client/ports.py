@@ -82,6 +82,9 @@ class ConsumerPort(Protocol):
     def high_watermarks(self) -> dict[TP, int]:
         """The last known end offset of each assigned partition, from memory, without asking the broker."""
 
+    def membership(self) -> object:
+        """Who this member is, as of its last poll: what `TransactionalPort.send_offsets` is fenced by (KIP-447)."""
+
     def close(self, timeout: float) -> None:
         """Leave the group. The listener's `revoked` is called first for what is still assigned."""
 
@@ -145,6 +148,65 @@ class ProducerPort(Protocol):
 
     def close(self, timeout: float) -> int:
         """Flush and stop; answers how many are given up."""
+
+
+class TransactionalPort(ProducerPort, Protocol):
+    """A producer whose records, and a group's offsets, become visible together or not at all.
+
+    One transaction at a time, and between `begin` and its end every record belongs to it. All that is added here
+    blocks and is called by one thread at a time, never by an event loop. Each call ends within its `timeout`, give or
+    take a second. Whatever goes wrong is a `TransactionError`: `outcome` says what is to be believed of the
+    transaction, `fatal` that this client is to be closed and never used again. A client that is lost is not replaced:
+    whoever owns the id makes another one, unless the error is `fenced`.
+    """
+
+    @property
+    def worn(self) -> bool:
+        """Whether the client must be replaced before its next transaction, though this one ended well.
+
+        Without KIP-890, a request that the network has kept back may still end, or add to, the next transaction of
+        the same client; one that begins under a new epoch is safe.
+        """
+
+    def prepare(self, timeout: float) -> None:
+        """Take over the id: whoever had it is fenced, what it left open is aborted, what it was committing is done.
+
+        Raises:
+            TransactionError: It is not taken over. `INVALID_TRANSACTION_TIMEOUT`: the broker allows less.
+        """
+
+    def begin(self) -> None:
+        """Begin a transaction."""
+
+    def send_offsets(self, offsets: Mapping[TP, Committed], membership: object, timeout: float) -> None:
+        """Put a group's offsets into the transaction.
+
+        Args:
+            offsets: The next offset to read of each partition.
+            membership: `ConsumerPort.membership`, taken at the poll that the records came from.
+            timeout: Seconds.
+
+        Raises:
+            TransactionError: `open` if the group has gone on without this member: abort.
+        """
+
+    def commit(self, timeout: float) -> None:
+        """Wait for all deliveries, then commit; returned means committed.
+
+        An answer that does not come is asked for again, as often as `timeout` allows.
+
+        Raises:
+            TransactionError: `open`: a record was not delivered, abort. `unknown`: see there. `aborted`: the client
+                was lost before it could ask for the commit.
+        """
+
+    def abort(self, timeout: float) -> None:
+        """Drop what is not sent yet, and abort; the deliveries of what was dropped fail.
+
+        Raises:
+            TransactionError: No answer. Nothing of it will ever be visible: the id's next owner, or the transaction's
+                timeout, ends it.
+        """
 
 
 @runtime_checkable
@@ -245,6 +307,9 @@ class AdminPort(Protocol):
     def group_offsets(self, group: str, timeout: float, partitions: Sequence[TP] | None = None) -> dict[TP, Committed]:
         """What the group has committed on these partitions, or on all that there are; only where it has."""
 
+    def broker_setting(self, name: str, timeout: float) -> str | None:
+        """A setting of the brokers, as the first of them tells it; `None` for one that it does not know."""
+
     def group_members(self, group: str, timeout: float) -> int:
         """How many members the group has now; 0 for a group that nobody knows."""
 
@@ -285,6 +350,12 @@ class ClientFactory(Protocol):
 
     def producer(self, overrides: Mapping[str, object]) -> ProducerPort:
         """A producer; `overrides` are librdkafka properties of this producer only."""
+
+    def transactional(self, transactional_id: str, overrides: Mapping[str, object]) -> TransactionalPort:
+        """A producer of transactions under that id, which is not taken over yet.
+
+        `overrides` are librdkafka properties of this producer only; `transaction.timeout.ms` must be among them.
+        """
 
     def admin(self) -> AdminPort:
         """An admin client."""

@@ -51,3 +51,11 @@ PRODUCER_PRESETS: dict[str, Properties] = {
     "safe": {"linger.ms": 5, "max.in.flight.requests.per.connection": 5},
 }
 """`safe` adds only what idempotence does not bring along already: it is in all three."""
+
+TRANSACTIONS: Properties = {
+    # The broker answers CONCURRENT_TRANSACTIONS while the transaction before is written down; librdkafka's default of
+    # 100 ms until it asks again is all that small transactions would spend their time with.
+    "retry.backoff.ms": 2,
+    "retry.backoff.max.ms": 10,
+}
+"""For producers of transactions, beside those of the preset."""

@@ -7,8 +7,16 @@ import pytest
 from kafkaboot.client.confluent.factory import ConfluentClients
 from kafkaboot.client.memory import MemoryClients
 from kafkaboot.client.settings import KafkaSettings
+from kafkaboot.dev.embedded import EmbeddedKafka
 from kafkaboot.errors import BrokerUnreachableError
 from kafkaboot.testing.contract import ClientContract, Cluster
+from kafkaboot.testing.contract.transacting import Transacting
+
+
+@pytest.fixture(scope="module")
+def embedded():
+    with EmbeddedKafka() as broker:
+        yield broker
 
 
 class TestMemory(ClientContract):
@@ -16,6 +24,16 @@ class TestMemory(ClientContract):
     def cluster(self):
         clients = MemoryClients()
         cluster = Cluster(clients, idle=clients.kafka.clock.advance)
+        yield cluster
+        cluster.close()
+
+
+class TestEmbedded(Transacting):
+    """Its transactions only: all else of it is held to a real Kafka's by the conformance suite."""
+
+    @pytest.fixture
+    def cluster(self, embedded):
+        cluster = Cluster(ConfluentClients(KafkaSettings(), bootstrap_servers=embedded.bootstrap_servers))
         yield cluster
         cluster.close()
 

@@ -187,6 +187,17 @@ class ConfluentAdmin:
             for at, future in futures.items()
         }
 
+    def broker_setting(self, name: str, timeout: float) -> str | None:
+        """A setting of the brokers, as the first of them tells it; `None` for one that it does not know."""
+        try:
+            brokers = self._open().list_topics(timeout=timeout).brokers
+        except KafkaException as error:
+            raise self._explained(error, "the list of brokers") from error
+        asked = ConfigResource(ConfigResource.Type.BROKER, str(min(brokers)))
+        futures = self._ask("describe_configs", [asked], timeout, f"the brokers' {name}")
+        entry = self._answer(futures[asked], time.monotonic() + timeout, f"the brokers' {name}").get(name)
+        return None if entry is None else entry.value
+
     def delete_records(self, before: Mapping[TP, int], timeout: float) -> None:
         """Delete what stands before these offsets."""
         if not before:

@@ -135,6 +135,10 @@ class ConfluentConsumer:
         """See `ConsumerPort`."""
         self._if_assigned(self._consumer.resume, partitions)
 
+    def membership(self) -> object:
+        """See `ConsumerPort`."""
+        return self._consumer.consumer_group_metadata()
+
     def high_watermarks(self) -> dict[TP, int]:
         """See `ConsumerPort`."""
         ends = {}

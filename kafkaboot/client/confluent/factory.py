@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kafkaboot.client.confluent.consumer import ConfluentConsumer
     from kafkaboot.client.confluent.producer import ConfluentProducer
     from kafkaboot.client.confluent.reader import TopicReader
+    from kafkaboot.client.confluent.transactional import ConfluentTransactional
     from kafkaboot.client.settings import KafkaSettings
 
 C = TypeVar("C")
@@ -72,6 +73,13 @@ class ConfluentClients:
         from kafkaboot.client.confluent.producer import ConfluentProducer
 
         return self._make(ConfluentProducer, overrides, "the producer")
+
+    def transactional(self, transactional_id: str, overrides: Mapping[str, object]) -> ConfluentTransactional:
+        """A producer of transactions."""
+        from kafkaboot.client.confluent.transactional import ConfluentTransactional
+
+        config = {**overrides, "transactional.id": transactional_id}
+        return self._make(ConfluentTransactional, config, f"the transactional producer {transactional_id}")
 
     def admin(self) -> ConfluentAdmin:
         """An admin client."""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from kafkaboot.client.confluent.translate import client_error
+from kafkaboot.client.confluent.translate import client_error, kafka_exception
 from kafkaboot.errors import ClientError
 
 if TYPE_CHECKING:
@@ -98,9 +98,8 @@ class ConfluentProducer:
             produce(topic, value, key, partition, on_delivery, None, timestamp, headers)
         except KafkaException as error:
             refused = client_error(error, where=topic, fate="the record was not sent")
-            if not refused.fatal:
+            if not refused.fatal or not self._lose(refused, produce.__self__):
                 raise refused from error
-            self._lose(refused, produce.__self__)
             raise BufferError(LOST) from error
         if self._idle:
             self._idle = False
@@ -199,12 +198,14 @@ class ConfluentProducer:
 
     # --- a client that is lost
 
-    def _lose(self, error: ClientError, lost: Any) -> None:
+    def _lose(self, error: ClientError, lost: Any) -> bool:
+        """The client is lost; answers whether another one takes its place."""
         with self._losing:
             if lost is not self._producer or self._gone or self._closed:
-                return
+                return True
             self._loss, self._gone, self._produce = error, True, _wait
         self._work.set()
+        return True
 
     def _replace(self) -> None:
         """All reports of the lost one come before the first record goes to the next."""
@@ -234,7 +235,8 @@ class ConfluentProducer:
             return undelivered
         except Exception as raised:
             # A loss is not told to `error_cb`: it is raised out of whatever serves the queue.
-            if isinstance(raised, KafkaException) and (error := client_error(raised)).fatal:
+            found = kafka_exception(raised)
+            if found is not None and (error := client_error(found)).fatal:
                 self._lose(error, serving.__self__)
                 return len(serving.__self__)
             # The queue must be served on: one callback's mistake may not silence all others.

@@ -141,6 +141,16 @@ def client_error(
     )
 
 
+def kafka_exception(raised: BaseException | None) -> KafkaException | None:
+    """What librdkafka said, in what a call raised.
+
+    A callback that runs while a fatal error is about to be raised turns it into the cause of a `SystemError`.
+    """
+    while raised is not None and not isinstance(raised, KafkaException):
+        raised = raised.__cause__
+    return raised
+
+
 def is_fatal(error: KafkaError) -> bool:
     """Whether the client that reported it must be thrown away."""
     return bool(error.fatal()) or error.name() in _FATAL

@@ -11,6 +11,7 @@ from kafkaboot.client.memory.faults import Faults, refusal
 from kafkaboot.client.memory.kafka import Accepted, MemoryKafka
 from kafkaboot.client.memory.log import MemoryRecord
 from kafkaboot.client.memory.producer import MemoryProducer
+from kafkaboot.client.memory.transactional import MemoryTransactional
 
 __all__ = [
     "Accepted",
@@ -20,5 +21,6 @@ __all__ = [
     "MemoryKafka",
     "MemoryProducer",
     "MemoryRecord",
+    "MemoryTransactional",
     "refusal",
 ]

@@ -145,6 +145,11 @@ class MemoryAdmin:
             found = self._kafka.group(group).offsets
             return {tp: one for tp, one in found.items() if partitions is None or tp in partitions}
 
+    def broker_setting(self, name: str, timeout: float) -> str | None:  # noqa: ARG002
+        """See `AdminPort`."""
+        self._open()
+        return self._kafka.settings.get(name)
+
     def group_members(self, group: str, timeout: float) -> int:  # noqa: ARG002
         """See `AdminPort`."""
         self._open()

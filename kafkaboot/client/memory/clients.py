@@ -9,6 +9,7 @@ from kafkaboot.client.memory.consumer import MemoryConsumer
 from kafkaboot.client.memory.kafka import MemoryKafka
 from kafkaboot.client.memory.producer import MemoryProducer
 from kafkaboot.client.memory.reader import MemoryReader
+from kafkaboot.client.memory.transactional import MemoryTransactional
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +28,10 @@ class MemoryClients:
     def producer(self, overrides: Mapping[str, object]) -> MemoryProducer:
         """A producer."""
         return MemoryProducer(self.kafka, overrides)
+
+    def transactional(self, transactional_id: str, overrides: Mapping[str, object]) -> MemoryTransactional:
+        """A producer of transactions."""
+        return MemoryTransactional(self.kafka, transactional_id, overrides)
 
     def admin(self) -> MemoryAdmin:
         """An admin client."""

@@ -12,12 +12,27 @@ from kafkaboot.client.memory.kafka import METADATA_LIMIT
 from kafkaboot.client.ports import TP, Committed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from kafkaboot.client.memory.group import Group
     from kafkaboot.client.memory.kafka import MemoryKafka
     from kafkaboot.client.ports import RebalanceListener
     from kafkaboot.errors import ClientError
     from kafkaboot.message import RawRecord
+
+
+class Membership:
+    """Who a member was when it was asked."""
+
+    def __init__(self, group: Group, member: Member, generation: int) -> None:
+        self.group, self.name = group, member.name
+        self._member, self._generation = member, generation
+
+    def refuses(self, partitions: Iterable[TP]) -> ClientError | None:
+        """Why its offsets may not be committed any more."""
+        if self._member in self.group.members and self._generation != self.group.generation:
+            return refusal("ILLEGAL_GENERATION", f"group {self.group.name} has gone on to another generation")
+        return self.group.refuses(self._member, partitions)
 
 
 class MemoryConsumer:
@@ -26,8 +41,9 @@ class MemoryConsumer:
     Args:
         kafka: The cluster.
         group: The group's id.
-        config: librdkafka properties. `auto.offset.reset`, `partition.assignment.strategy`, `group.protocol`,
-            `session.timeout.ms` and `max.poll.interval.ms` mean what they mean there, all others are a network's.
+        config: librdkafka properties. `auto.offset.reset`, `isolation.level`, `partition.assignment.strategy`,
+            `group.protocol`, `session.timeout.ms` and `max.poll.interval.ms` mean what they mean there, all others are
+            a network's.
     """
 
     def __init__(self, kafka: MemoryKafka, group: str, config: Mapping[str, object]) -> None:
@@ -41,6 +57,7 @@ class MemoryConsumer:
         self._max_poll = float(str(config.get("max.poll.interval.ms", 300_000))) / 1000
         self.name = kafka.enrol(self)
         self._member = Member(self.name)
+        self._committed_only = str(config.get("isolation.level", "read_committed")) == "read_committed"
         self._topics: list[str] = []
         self._listener: RebalanceListener | None = None
         self._missing: set[str] = set()
@@ -97,6 +114,10 @@ class MemoryConsumer:
         if self._kafka.faults.reads:
             raise self._kafka.faults.reads.popleft()
         with self._kafka.lock:
+            self._kafka.end_old_transactions()
+            pending = set().union(*self._group.pending.values()) if self._committed_only else set()
+            if not pending.isdisjoint(partitions):
+                raise refusal("UNSTABLE_OFFSET_COMMIT", "a transaction with these offsets is open")
             return {tp: self._group.offsets.get(tp, Committed(None)) for tp in partitions}
 
     def pause(self, partitions: Sequence[TP]) -> None:
@@ -106,6 +127,10 @@ class MemoryConsumer:
     def resume(self, partitions: Sequence[TP]) -> None:
         """See `ConsumerPort`."""
         self._paused -= set(partitions)
+
+    def membership(self) -> Membership:
+        """See `ConsumerPort`."""
+        return Membership(self._group, self._member, self._group.generation)
 
     def high_watermarks(self) -> dict[TP, int]:
         """See `ConsumerPort`."""
@@ -243,6 +268,7 @@ class MemoryConsumer:
         """Partitions take turns at being the first."""
         found: list[RawRecord] = []
         with self._kafka.lock:
+            self._kafka.end_old_transactions()
             open_ = [tp for tp in self._known if tp not in self._paused and tp in self._member.held]
             self._turn += 1
             for i in range(len(open_)):
@@ -250,7 +276,7 @@ class MemoryConsumer:
                 log = self._kafka.log(tp)
                 if not log.start <= self._positions[tp] <= log.end:
                     self._positions[tp] = self._reset(tp)
-                records = log.read(self._positions[tp], limit - len(found))
+                records = log.read(self._positions[tp], limit - len(found), committed=self._committed_only)
                 if records:
                     self._positions[tp] = records[-1].offset() + 1
                     found += records

@@ -10,7 +10,7 @@ from kafkaboot.errors import ClientError
 _RETRIABLE = frozenset({
     "_TIMED_OUT", "_TRANSPORT", "_MSG_TIMED_OUT", "UNKNOWN_TOPIC_OR_PART", "NOT_COORDINATOR",
     "COORDINATOR_NOT_AVAILABLE", "COORDINATOR_LOAD_IN_PROGRESS", "REQUEST_TIMED_OUT", "REBALANCE_IN_PROGRESS",
-    "NOT_LEADER_FOR_PARTITION", "NOT_ENOUGH_REPLICAS",
+    "UNSTABLE_OFFSET_COMMIT", "NOT_LEADER_FOR_PARTITION", "NOT_ENOUGH_REPLICAS",
 })  # fmt: skip
 _FATAL = frozenset({"_FATAL", "_FENCED", "FENCED_INSTANCE_ID"})
 
@@ -36,6 +36,7 @@ class Faults:
         reads: For the next questions for committed offsets.
         polls: Raised by the next polls.
         deliveries: For the next records that are produced: reported, and not written.
+        transactions: By call (`init_transactions`, `send_offsets`, `commit`, `abort`), how the next one goes wrong.
         full: How many of the next calls of `produce` find the buffer full.
         lost: Why producers have no client, while they have none.
         hold_deliveries: Whether reports of deliveries wait for `serve`, `flush` or `MemoryKafka.deliver`.
@@ -46,6 +47,7 @@ class Faults:
         self.reads: deque[ClientError] = deque()
         self.polls: deque[ClientError] = deque()
         self.deliveries: deque[ClientError] = deque()
+        self.transactions: dict[str, CommitFault] = {}
         self.full = 0
         self.lost: ClientError | None = None
         self.hold_deliveries = False
@@ -65,6 +67,10 @@ class Faults:
     def fail_deliveries(self, code: str, times: int = 1) -> None:
         """Let the next records not be delivered."""
         self.deliveries.extend([refusal(code)] * times)
+
+    def fail_transaction(self, call: str, code: str, *, applied: bool = False) -> None:
+        """Let the next call of that kind lose its client; a commit that is `applied` has been written by then."""
+        self.transactions[call] = CommitFault(refusal(code), applied)
 
     def heal(self) -> None:
         """Nothing goes wrong any more."""

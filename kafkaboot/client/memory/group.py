@@ -45,6 +45,7 @@ class Group:
         self.name = name
         self.generation = 0
         self.offsets: dict[TP, Committed] = {}
+        self.pending: dict[str, set[TP]] = {}
         self.members: list[Member] = []
         self.eager = False
 

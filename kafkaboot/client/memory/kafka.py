@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from kafkaboot.client.memory.consumer import MemoryConsumer
     from kafkaboot.client.memory.producer import MemoryProducer
+    from kafkaboot.client.memory.transactional import MemoryTransactional
     from kafkaboot.clock import Clock
 
 METADATA_LIMIT = 4096
@@ -42,6 +43,8 @@ class MemoryKafka:
         commits: Every commit that was written, in order.
         faults: What is to go wrong.
         denied: By topic, the operations (`WRITE`) that its clients may not do; see `AdminPort.permissions`.
+        settings: The brokers' settings that clients can ask for.
+        transactional: Who owns each transactional id.
         lock: Taken for each look and each change, never while a caller's function runs.
     """
 
@@ -55,6 +58,8 @@ class MemoryKafka:
         self.replications: dict[str, int] = {}
         self.denied: dict[str, set[str]] = {}
         self.groups: dict[str, Group] = {}
+        self.settings = {"transaction.max.timeout.ms": "900000"}
+        self.transactional: dict[str, MemoryTransactional] = {}
         self._consumers: list[MemoryConsumer] = []
         self._producers: list[MemoryProducer] = []
         self._names = 0
@@ -138,10 +143,18 @@ class MemoryKafka:
             raise refusal("UNKNOWN_TOPIC_OR_PART", "there is no such partition", where=f"{tp.topic}[{tp.partition}]")
         return logs[tp.partition]
 
-    def records(self, topic: str) -> list[MemoryRecord]:
-        """All that stands in a topic, partition by partition."""
+    def records(self, topic: str, *, committed: bool = False) -> list[MemoryRecord]:
+        """All that stands in a topic, partition by partition; or only what is committed."""
         with self.lock:
-            return [record for log in self.topics[topic] for record in log.records]
+            return [
+                record for log in self.topics[topic] for record in log.read(0, len(log.records), committed=committed)
+            ]
+
+    def end_old_transactions(self) -> None:
+        """Abort the transactions whose time is over."""
+        with self.lock:
+            for producer in self.transactional.values():
+                producer.end_if_old(self.clock.monotonic())
 
     def partitions(self, wanted: Callable[[str], bool]) -> set[TP]:
         """The partitions of the topics that are wanted."""

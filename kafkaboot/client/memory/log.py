@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from itertools import islice
 from operator import methodcaller
 from typing import TYPE_CHECKING
 from zlib import crc32
@@ -81,6 +82,24 @@ class PartitionLog:
         self.records: list[MemoryRecord] = []
         self.start = 0
         self.end = 0
+        self._held: dict[object, list[int]] = {}
+        self._dropped: set[int] = set()
+
+    @property
+    def stable(self) -> int:
+        """What readers of committed records do not see beyond: the first offset of a transaction that is open."""
+        return min((offsets[0] for offsets in self._held.values()), default=self.end)
+
+    def hold(self, owner: object, offset: int) -> None:
+        """The record belongs to a transaction that is open."""
+        self._held.setdefault(owner, []).append(offset)
+
+    def end_transaction(self, owner: object, *, keep: bool) -> None:
+        """Commit or abort what `owner` has here; a marker takes an offset."""
+        offsets = self._held.pop(owner, [])
+        if not keep:
+            self._dropped.update(offsets)
+        self.leave_gap(1)
 
     def append(self, record: MemoryRecord) -> None:
         """Add a record whose offset is `end`."""
@@ -100,10 +119,14 @@ class PartitionLog:
         self.start = min(max(self.start, offset), self.end)
         self.records = self.records[bisect_left(self.records, self.start, key=_offset) :]
 
-    def read(self, position: int, limit: int) -> list[MemoryRecord]:
-        """Up to `limit` records from `position` on."""
+    def read(self, position: int, limit: int, *, committed: bool = True) -> list[MemoryRecord]:
+        """Up to `limit` records from `position` on: only committed ones, or all."""
         first = bisect_left(self.records, position, key=_offset)
-        return self.records[first : first + limit]
+        if not committed or not (self._held or self._dropped):
+            return self.records[first : first + limit]
+        last = bisect_left(self.records, self.stable, key=_offset)
+        seen = (record for record in self.records[first:last] if record.offset() not in self._dropped)
+        return list(islice(seen, limit))
 
 
 def partition_of(key: bytes, partitions: int) -> int:

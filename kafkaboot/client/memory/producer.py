@@ -65,13 +65,16 @@ class MemoryProducer:
         record = MemoryRecord(topic, partition, -1, value, key, headers, timestamp)
         if error is None:
             try:
-                record = self._kafka.append(topic, value, key, headers, partition, timestamp)
+                record = self._write(topic, value, key, headers, partition, timestamp)
             except ClientError as refused:
                 error = refused
         if on_delivery is not None:
             self._reports.append((on_delivery, error, record))
             if not faults.hold_deliveries:
                 self.serve(0)
+
+    def _write(self, *record: Any) -> MemoryRecord:
+        return self._kafka.append(*record)
 
     @property
     def lost(self) -> ClientError | None:

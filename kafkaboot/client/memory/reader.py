@@ -32,12 +32,13 @@ class MemoryReader:
         """See `ReaderPort`."""
         found: list[RawRecord] = []
         with self._kafka.lock:
+            self._kafka.end_old_transactions()
             for tp, position in self._positions.items():
                 log = self._kafka.log(tp)
                 wanted = limit - len(found)
                 read = log.read(max(position, log.start), wanted)
                 found += read
-                self._positions[tp] = read[-1].offset() + 1 if len(read) == wanted else log.end
+                self._positions[tp] = read[-1].offset() + 1 if len(read) == wanted else max(position, log.stable)
                 if len(found) >= limit:
                     break
         return found

@@ -10,9 +10,10 @@ from kafkaboot.testing.contract.membership import Membership
 from kafkaboot.testing.contract.publishing import Publishing
 from kafkaboot.testing.contract.reading import Reading
 from kafkaboot.testing.contract.shaping import Shaping
+from kafkaboot.testing.contract.transacting import Transacting
 
 __all__ = ["ClientContract", "Cluster", "Seat"]
 
 
-class ClientContract(Publishing, Reading, Looking, Committing, Membership, Shaping):
+class ClientContract(Publishing, Reading, Looking, Committing, Membership, Transacting, Shaping):
     """All of it."""

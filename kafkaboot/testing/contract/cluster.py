@@ -8,12 +8,13 @@ import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kafkaboot.client import TopicSpec
+from kafkaboot.client.presets import TRANSACTIONS
 from kafkaboot.errors import ClientError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from kafkaboot.client import TP, ClientFactory, ConsumerPort, ProducerPort
+    from kafkaboot.client import TP, ClientFactory, ConsumerPort, ProducerPort, TransactionalPort
     from kafkaboot.message import Headers, RawRecord
 
 DEADLINE = 20.0
@@ -150,6 +151,15 @@ class Cluster:
         given = {key.replace("_", "."): value for key, value in properties.items()}
         self._producers.append(self.clients.producer(PRODUCER | given))
         return self._producers[-1]
+
+    def transactional(self, name: str, *, timeout_ms: int = 20_000, prepared: bool = True) -> TransactionalPort:
+        """A producer of transactions under that id."""
+        own = {**PRODUCER, **TRANSACTIONS, "transaction.timeout.ms": timeout_ms, "message.timeout.ms": timeout_ms}
+        made = self.clients.transactional(name, own)
+        self._producers.append(made)
+        if prepared:
+            made.prepare(DEADLINE)
+        return made
 
     def publish(
         self,

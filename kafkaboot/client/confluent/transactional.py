@@ -1,0 +1,183 @@
+"""Transactions on librdkafka.
+
+Its calls raise three kinds of errors: ask again, abort, and the client is lost. What they mean for the transaction
+depends on one thing more: whether the commit had been asked for.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+from kafkaboot.client.confluent.producer import ConfluentProducer
+from kafkaboot.client.confluent.translate import client_error, kafka_exception
+from kafkaboot.errors import ClientError, TransactionError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from kafkaboot.client.ports import TP, Committed
+
+AGAIN = 0.01
+"""Seconds until a call is made again that librdkafka says may be."""
+SHORTEST = 0.1
+"""Seconds that a call gets, however late it is."""
+FENCED = frozenset({"_FENCED", "PRODUCER_FENCED", "INVALID_PRODUCER_EPOCH"})
+SOCKET_TIMEOUT = 60_000
+"""librdkafka's default of `socket.timeout.ms`."""
+
+_SLOT = "give every process a slot of its own (kafkaboot.producer.transaction.slot), or end the other one"
+_SHORTER = "do less in one transaction, or raise kafkaboot.producer.transaction.timeout"
+_COORDINATOR = (
+    "see that the cluster has transactions: its topic __transaction_state needs as many brokers as "
+    "transaction.state.log.replication.factor says, and min.insync.replicas of them in sync"
+)
+
+
+class ConfluentTransactional(ConfluentProducer):
+    """`TransactionalPort` on librdkafka. One that is lost stays lost.
+
+    Args:
+        config: librdkafka properties, `transactional.id` and `transaction.timeout.ms` among them.
+    """
+
+    def __init__(self, config: Mapping[str, object]) -> None:
+        self._id = str(config["transactional.id"])
+        self._limit = int(str(config["transaction.timeout.ms"])) / 1000
+        self._patience = int(str(config.get("socket.timeout.ms", SOCKET_TIMEOUT))) / 1000
+        self._begun = monotonic()
+        self._worn = False
+        # Nothing of the adapter's own: the client would keep it alive.
+        self._heard: deque[KafkaError] = deque(maxlen=1)
+        super().__init__({**config, "error_cb": self._heard.append})
+
+    @property
+    def worn(self) -> bool:
+        """See `TransactionalPort`."""
+        return self._worn
+
+    @property
+    def lost(self) -> ClientError | None:
+        """See `ProducerPort`."""
+        return self._loss
+
+    def prepare(self, timeout: float) -> None:
+        """See `TransactionalPort`."""
+        self._begun = monotonic()
+        self._ask("taking it over", self._producer.init_transactions, monotonic() + timeout)
+
+    def begin(self) -> None:
+        """See `TransactionalPort`."""
+        self._heard.clear()
+        self._begun = monotonic()
+        self._ask("beginning a transaction", lambda _: self._producer.begin_transaction(), self._begun)
+
+    def send_offsets(self, offsets: Mapping[TP, Committed], membership: object, timeout: float) -> None:
+        """See `TransactionalPort`."""
+        wanted = [
+            TopicPartition(*tp, committed.offset, metadata=committed.metadata)
+            for tp, committed in offsets.items()
+            if committed.offset is not None
+        ]
+
+        def send(left: float) -> None:
+            self._producer.send_offsets_to_transaction(wanted, membership, left)
+
+        self._ask("sending offsets", send, monotonic() + timeout)
+
+    def commit(self, timeout: float) -> None:
+        """See `TransactionalPort`."""
+        until = monotonic() + timeout
+        # First, so that what is still on its way at the deadline can be aborted: a commit that was asked for cannot.
+        undelivered = self.flush(timeout)
+        if self._loss is not None:
+            raise self._failure(self._loss, "delivering its records")
+        if undelivered:
+            raise TransactionError(
+                f"{undelivered} records were not delivered within {timeout:g} s",
+                outcome="open",
+                code="_TIMED_OUT",
+                retriable=True,
+                where=f"transactional id {self._id}",
+                todo="see whether the brokers are up and keep pace; a smaller transaction is delivered sooner",
+            )
+        self._ask("committing", self._producer.commit_transaction, until, commits=True)
+        self._look_back()
+
+    def abort(self, timeout: float) -> None:
+        """See `TransactionalPort`."""
+        self._ask("aborting", self._producer.abort_transaction, monotonic() + timeout)
+        self._look_back()
+
+    def _look_back(self) -> None:
+        self._worn = self._worn or bool(self._heard) or monotonic() - self._begun > self._patience
+
+    def _lose(self, error: ClientError, lost: Any) -> bool:
+        def refuse(*_: object) -> None:
+            raise error
+
+        with self._losing:
+            if lost is self._producer and self._loss is None and not self._closed:
+                self._loss, self._produce = error, refuse
+        return False
+
+    def _ask(self, doing: str, call: Callable[[float], object], until: float, *, commits: bool = False) -> None:
+        while True:
+            try:
+                call(max(SHORTEST, until - monotonic()))
+            except Exception as raised:
+                found = kafka_exception(raised)
+                if found is None:
+                    raise
+                # Asked again, librdkafka goes on with what it has begun.
+                if not _again(found) or monotonic() >= until:
+                    error = client_error(found)
+                    if error.fatal:
+                        self._lose(error, self._producer)
+                    raise self._failure(error, doing, requires_abort=_requires_abort(found), commits=commits) from found
+                self._worn = self._worn or commits
+                time.sleep(AGAIN)
+            else:
+                return
+            finally:
+                self._after_burst()
+
+    def _failure(
+        self, error: ClientError, doing: str, *, requires_abort: bool = False, commits: bool = False
+    ) -> TransactionError:
+        what, todo, taken, lasted = error.what, error.todo, error.code in FENCED, monotonic() - self._begun
+        # A broker that aborts a transaction for its age fences its producer, in the same words as another one does.
+        late = taken and lasted >= self._limit
+        if late:
+            what = (
+                f"the transaction took {lasted:.1f} s, longer than its timeout of {self._limit:g} s, and the broker "
+                f"has ended it"
+            )
+            todo = _SHORTER
+        elif taken:
+            what, todo = "another producer has taken over the transactional id, and this one is fenced", _SLOT
+        elif error.code == "_TIMED_OUT":
+            todo = _COORDINATOR
+        return TransactionError(
+            f"{doing}: {what}",
+            outcome="open" if requires_abort else "unknown" if commits else "aborted",
+            fenced=taken and not late,
+            code=error.code,
+            retriable=error.retriable or late,
+            fatal=not requires_abort,
+            where=f"transactional id {self._id}",
+            todo=todo,
+        )
+
+
+def _requires_abort(error: KafkaException) -> bool:
+    return bool(error.args[0].txn_requires_abort())
+
+
+def _again(error: KafkaException) -> bool:
+    inner = error.args[0]
+    return bool(inner.retriable()) and not inner.fatal() and not inner.txn_requires_abort()
