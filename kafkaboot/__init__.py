@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         PublishError,
         Retry,
         Skip,
+        TransactionError,
         UndecodableError,
         UnencodableError,
         WiringError,
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from kafkaboot.failure.guard import circuit
     from kafkaboot.failure.letter import Letter
     from kafkaboot.message import Context, Record
-    from kafkaboot.producer import Delivery, Producer, Receipt
+    from kafkaboot.producer import Delivery, Producer, Receipt, Transaction
 
     __version__: str
 
@@ -81,6 +82,7 @@ _ROOMS = {
         "PublishError",
         "Retry",
         "Skip",
+        "TransactionError",
         "UndecodableError",
         "UnencodableError",
         "WiringError",
@@ -88,7 +90,7 @@ _ROOMS = {
     "kafkaboot.failure.guard": ("circuit",),
     "kafkaboot.failure.letter": ("Letter",),
     "kafkaboot.message": ("Context", "Record"),
-    "kafkaboot.producer": ("Delivery", "Producer", "Receipt"),
+    "kafkaboot.producer": ("Delivery", "Producer", "Receipt", "Transaction"),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
@@ -117,6 +119,8 @@ __all__ = [
     "RetryPolicy",
     "Secret",
     "Skip",
+    "Transaction",
+    "TransactionError",
     "UndecodableError",
     "UnencodableError",
     "WiringError",

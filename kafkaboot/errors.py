@@ -103,7 +103,8 @@ class TransactionError(ClientError):
     Args:
         what: What happened.
         outcome: `aborted`: no reader of committed records sees any of it. `unknown`: the commit was sent, its answer
-            never came, and reading did not tell either. `open`: a port's own word for "abort it now".
+            never came, and reading did not tell either. `none`: there was no transaction to publish in. `open`: a
+            port's own word for "abort it now".
         fenced: Whether another producer has taken over the transactional id, so that this process is to end.
         failed: The errors of the records that were not delivered, where that is the reason.
         code: See `ClientError`.
@@ -116,7 +117,7 @@ class TransactionError(ClientError):
         self,
         what: str,
         *,
-        outcome: Literal["open", "aborted", "unknown"],
+        outcome: Literal["none", "open", "aborted", "unknown"],
         fenced: bool = False,
         failed: Sequence[Exception] = (),
         code: str = "",
@@ -137,6 +138,7 @@ class TransactionError(ClientError):
 
 
 _FATES = {
+    "none": "nothing was published",
     "open": "the transaction is open and has to be aborted",
     "aborted": "the transaction is aborted: none of its records is visible to readers of committed records",
     "unknown": "whether the transaction is committed is not known; either all of its records are visible or none",

@@ -33,6 +33,13 @@ class OnDeadLetter(Protocol):
         """`where` is the record's `topic[partition]@offset`, `letter` that of its dead letter."""
 
 
+class OnTransaction(Protocol):
+    """A transaction has ended."""
+
+    def on_transaction(self, outcome: str, seconds: float) -> None:
+        """`outcome` is `committed`, `aborted` or `unknown`; `seconds` are from its beginning to its end."""
+
+
 class OnCircuit(Protocol):
     """A circuit changed its state."""
 

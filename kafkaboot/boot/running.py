@@ -20,6 +20,7 @@ from kafkaboot.declare import hooks, publishing_methods, resolve
 from kafkaboot.errors import DeclarationError
 from kafkaboot.failure import Circuits, DeadLetters, DeadLetterSettings
 from kafkaboot.health import HealthIndicator
+from kafkaboot.producer import Producer
 from kafkaboot.topics import TopicSettings, TopicUse, Wanted, wanted_topics
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LETTERS = "kafkaboot.dead-letter"
-HAPPENINGS = ("on_failure", "on_rebalance", "on_commit", "on_circuit", "on_dead_letter")
+HAPPENINGS = ("on_failure", "on_rebalance", "on_commit", "on_circuit", "on_dead_letter", "on_transaction")
 """A component with one of these methods overhears what happens (`kafkaboot.hooks`)."""
 
 
@@ -70,6 +71,8 @@ async def start(
             instance.listeners = listeners
         if isinstance(instance, DeadLetters):
             instance.announcements.listeners = listeners
+        if isinstance(instance, Producer) and instance.transactions is not None:
+            instance.transactions.listeners = listeners
         if isinstance(instance, TopicCheck):
             created = await in_thread(partial(instance.run, topic_uses(blueprint)))
     groups = _one(container, Groups)
@@ -124,7 +127,7 @@ def letter_settings(blueprint: Blueprint) -> DeadLetterSettings | None:
 
 def publish_from(component: Component, instance: Any, blueprint: Blueprint) -> None:
     """Let the `@publisher` methods of a fresh component publish what they return."""
-    from kafkaboot.producer import Binding, Producer, publishing, returns_many
+    from kafkaboot.producer import Binding, publishing, returns_many
 
     producer = blueprint.container.get(Producer)
     for name, specs in publishing_methods(type(instance)).items():

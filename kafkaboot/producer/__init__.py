@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from kafkaboot.producer.delivery import Delivery
     from kafkaboot.producer.forward import Forward
     from kafkaboot.producer.health import ProducerHealth
+    from kafkaboot.producer.pool import Transactions
     from kafkaboot.producer.receipt import Receipt, Receipts
     from kafkaboot.producer.sender import Producer
-    from kafkaboot.producer.settings import ProducerSettings
+    from kafkaboot.producer.settings import ProducerSettings, TransactionSettings
     from kafkaboot.producer.sync import SyncProducer
+    from kafkaboot.producer.transaction import SyncTransaction, Transaction
 
 _FILES = {
     "Binding": "bind",
@@ -28,6 +30,10 @@ _FILES = {
     "Receipt": "receipt",
     "Receipts": "receipt",
     "SyncProducer": "sync",
+    "SyncTransaction": "transaction",
+    "Transaction": "transaction",
+    "TransactionSettings": "settings",
+    "Transactions": "pool",
     "publishing": "bind",
     "returns_many": "bind",
 }
@@ -42,6 +48,10 @@ __all__ = [
     "Receipt",
     "Receipts",
     "SyncProducer",
+    "SyncTransaction",
+    "Transaction",
+    "TransactionSettings",
+    "Transactions",
     "publishing",
     "returns_many",
 ]

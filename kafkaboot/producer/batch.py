@@ -47,7 +47,7 @@ class Ledger:
         self.offsets = array("q", [-1]) * count
         self.timestamps = array("q", [-1]) * count
         self.partitions = array("i", [-1]) * count
-        self.failed: list[tuple[int, Exception]] = []
+        self.failed: list[tuple[int, PublishError]] = []
         self.count = count
         # One C call, so that two threads which settle records at the same moment cannot count the same number.
         self.tick = itertools.count(1).__next__
@@ -68,6 +68,14 @@ class Ledger:
         if self.finished is not None:
             self.finished()
 
+    def abandon(self, error: PublishError) -> None:
+        """Whoever waits learns that of the records of which nothing is known nothing will be."""
+        if not self.complete:
+            known = {index for index, _ in self.failed}
+            unknown = (i for i, offset in enumerate(self.offsets) if offset < 0 and i not in known)
+            self.failed += [(index, error) for index in unknown]
+            self.close()
+
     def receipts(self) -> Receipts:
         """All receipts.
 
@@ -84,7 +92,7 @@ class Ledger:
         lost = {index for index, _ in self.failed}
         raise BatchPublishError(
             f"{self.topic}: {len(self.failed)} of {len(receipts)} records were not delivered: {shown}{more}",
-            failed=self.failed,
+            failed=[*self.failed],
             receipts=[None if i in lost else receipts[i] for i in range(len(receipts))],
         )
 
@@ -95,7 +103,7 @@ def _places(ledger: Ledger) -> Any:
 
         def __call__(self, error: object | None, record: RawRecord) -> None:
             if error is not None:
-                ledger.fail(int(self), ledger.outbox.failure(error, ledger.topic))
+                ledger.fail(int(self), ledger.outbox.failure(error, ledger.topic, record))
                 return
             ledger.offsets[self] = record.offset()
             ledger.partitions[self] = record.partition()

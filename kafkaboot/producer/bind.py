@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 from kafkaboot.producer.delivery import Delivery
 from kafkaboot.producer.envelope import explained
 from kafkaboot.producer.key import key_bytes, key_getter, missing_field
-from kafkaboot.producer.sync import ROOM
+from kafkaboot.producer.outbox import ROOM
 from kafkaboot.producer.undelivered import closed, refused
 
 if TYPE_CHECKING:

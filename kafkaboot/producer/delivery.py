@@ -106,7 +106,8 @@ class Delivery:
             if self._outbox.trouble is not None:
                 self._outbox.succeeded()
         else:
-            self._unheard = Unheard(self._outbox.failure(error, self._topic))
+            self._unheard = Unheard(self._outbox.failure(error, self._topic, record))
+            self._unheard.heard = self._outbox.watch is not None
             self._state = _FAILED
         # Whoever registers, registers first and looks at the state afterwards: one of the two sees the other.
         if self._waiters is not None:
@@ -115,6 +116,16 @@ class Delivery:
                     waiter.set()
                 else:
                     waiter[0].wake(waiter[1])
+
+    def lose(self, error: Exception) -> None:
+        """Answer whoever waits, in place of a report that will not come."""
+        if self._state == _PENDING:
+            self(error, None)  # type: ignore[arg-type]
+
+    @property
+    def receipt(self) -> Receipt | None:
+        """Where the record stands, if it is delivered."""
+        return self._outcome() if self._state == _DELIVERED else None
 
     def done(self) -> bool:
         """Whether it is known what became of the record."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class ProducerHealth:
-    """DOWN while deliveries fail for the brokers' sake, or for good when the client is lost.
+    """DOWN while deliveries fail for the brokers' sake, and for good when another process fenced its transactions.
 
     A record that is refused for its own sake (too large, an unknown topic) is counted, and leaves it UP.
     """
@@ -23,11 +23,16 @@ class ProducerHealth:
 
     def health(self) -> Health:
         """From what the last deliveries said."""
-        outbox = self._producer.outbox
+        outbox, pool = self._producer.outbox, self._producer.transactions
         trouble = outbox.port.lost or outbox.trouble
         details: dict[str, object] = {"failed": outbox.failed}
+        if pool is not None and pool.used:
+            details["transactions"] = pool.details()
         if outbox.closed:
             return Health(Status.OUT_OF_SERVICE, {**details, "closed": True})
+        if pool is not None and pool.fenced is not None:
+            fenced = pool.fenced
+            return Health(Status.DOWN, {**details, "error": fenced.what, "code": fenced.code, "id": fenced.where})
         if trouble is None:
             return Health(Status.UP, details)
         details |= {"topic": trouble.where, "error": trouble.what, "code": trouble.code}

@@ -17,10 +17,16 @@ if TYPE_CHECKING:
 
     from kafkaboot.client import ProducerPort
     from kafkaboot.errors import PublishError
-    from kafkaboot.message import Headers
+    from kafkaboot.message import Headers, RawRecord
     from kafkaboot.producer.envelope import EnvelopeKind, GivenHeaders
     from kafkaboot.producer.key import Key
     from kafkaboot.producer.receipt import Receipt
+
+
+ROOM = 0.002
+"""Seconds between two looks at a full buffer."""
+TURN = 0.005
+"""Seconds that a batch may keep the event loop before others get their turn."""
 
 
 class Outbox:
@@ -30,6 +36,7 @@ class Outbox:
         failed: Records that were not delivered.
         trouble: The last failed delivery, unless one has succeeded since.
         closed: Whether everything is refused from now on.
+        watch: Told of each failed delivery by who answers for all of them; nobody else is told then.
     """
 
     def __init__(self, port: ProducerPort, envelope: EnvelopeKind, source: str) -> None:
@@ -38,11 +45,12 @@ class Outbox:
         self.failed = 0
         self.trouble: PublishError | None = None
         self.closed = False
+        self.watch: Callable[[PublishError, RawRecord | None], None] | None = None
         self._hops: tuple[Hop, ...] = ()
         self._ledgers: list[Ledger] = []
         self._bursts = isinstance(port, ServesBursts)
         if isinstance(port, ServesBursts):
-            port.after_burst(self._burst_over)
+            port.after_burst(self.burst_over)
 
     def hop(self, loop: asyncio.AbstractEventLoop) -> Hop:
         """The way to that loop."""
@@ -54,15 +62,18 @@ class Outbox:
         self._hops = (*(known for known in self._hops if not known.loop.is_closed()), hop)
         return hop
 
-    def _burst_over(self) -> None:
+    def burst_over(self) -> None:
+        """Wake whoever has been answered since the last time."""
         for hop in self._hops:
             hop.depart()
 
-    def failure(self, error: object, topic: str) -> PublishError:
+    def failure(self, error: object, topic: str, record: RawRecord | None) -> PublishError:
         """Count a failed delivery and put it into words."""
         self.failed += 1
-        self.trouble = undelivered(self.port, error, topic)
-        return self.trouble
+        self.trouble = found = undelivered(self.port, error, topic)
+        if self.watch is not None:
+            self.watch(found, record)
+        return found
 
     def succeeded(self) -> None:
         """The last trouble is over."""

@@ -9,23 +9,24 @@ from typing import TYPE_CHECKING, Any, Self
 from kafkaboot.producer.delivery import Delivery
 from kafkaboot.producer.envelope import explained
 from kafkaboot.producer.key import key_bytes
-from kafkaboot.producer.outbox import Outbox
-from kafkaboot.producer.sync import MANY, ROOM, SyncProducer
+from kafkaboot.producer.outbox import ROOM, TURN, Outbox
+from kafkaboot.producer.sync import MANY, SyncProducer
+from kafkaboot.producer.transaction import Transaction, pool_of
 from kafkaboot.producer.undelivered import buffer_full, closed, refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from kafkaboot.client import ProducerPort
+    from kafkaboot.producer.batch import Batch
     from kafkaboot.producer.envelope import EnvelopeKind, GivenHeaders
     from kafkaboot.producer.key import Key
     from kafkaboot.producer.outbox import Handover
+    from kafkaboot.producer.pool import Transactions
     from kafkaboot.producer.receipt import Receipt
 
 PATIENCE = 0.1
 """Seconds that `send` serves delivery reports to make room before it gives up."""
-TURN = 0.005
-"""Seconds that a batch may keep the event loop before others get their turn."""
 
 
 class Producer:
@@ -39,6 +40,7 @@ class Producer:
         envelope: See `Envelope`.
         source: `ce_source`.
         flush_timeout: Seconds that `flush` and `close` wait when not told otherwise.
+        transactions: Lends the clients of transactions; without it there are none.
     """
 
     def __init__(
@@ -48,9 +50,11 @@ class Producer:
         envelope: EnvelopeKind = "cloudevents",
         source: str = "/kafkaboot",
         flush_timeout: float = 30.0,
+        transactions: Transactions | None = None,
     ) -> None:
         self.outbox = Outbox(port, envelope, source)
-        self.sync = SyncProducer(self.outbox, flush_timeout)
+        self.transactions = transactions
+        self.sync = SyncProducer(self.outbox, flush_timeout, transactions)
         self._produce = port.produce
 
     async def publish(
@@ -88,6 +92,7 @@ class Producer:
         *,
         key: str | Callable[[Any], Any] | None = None,
         headers: GivenHeaders | None = None,
+        transactional: bool = False,
     ) -> Sequence[Receipt]:
         """Publish many payloads; all are delivered when this returns. A full buffer is waited for.
 
@@ -96,19 +101,30 @@ class Producer:
             payloads: The payloads; several types may be mixed.
             key: The name of the field that is the key, or a callable that gets the payload and answers the key.
             headers: Further headers, on each record.
+            transactional: All or none, in a transaction of their own.
 
         Returns:
             A receipt for each payload, in their order.
 
         Raises:
             BatchPublishError: Some were not delivered; it says which, and all others were.
+            TransactionError: `transactional`, and none of them will be visible; `failed` says what was not delivered.
         """
+        if transactional:
+            async with self.transaction() as tx:
+                enclosed = await tx.hand_over(topic, payloads, key, headers)
+            return tx.receipts(enclosed)
         batch = self.outbox.batch(topic, payloads, key, headers)
         while True:
             room = batch.push(monotonic() + TURN)
             if batch.handed_over:
                 break
             await asyncio.sleep(0 if room else ROOM)
+        await self.arrived(batch)
+        return self.outbox.finish(batch)
+
+    async def arrived(self, batch: Batch) -> None:
+        """Wait until all is known of a batch that was handed over."""
         if len(batch) >= MANY:
             self.outbox.port.hurry()
         loop = asyncio.get_running_loop()
@@ -117,7 +133,19 @@ class Producer:
         batch.ledger.finished = lambda: hop.wake(future)
         if not batch.ledger.complete:
             await future
-        return self.outbox.finish(batch)
+
+    def transaction(self) -> Transaction:
+        """Records of several topics that become visible together or not at all.
+
+        `async with producer.transaction() as tx:` begins one on a client of the pool, waiting while all of them are
+        lent, and commits it at the end of the block; see `Transaction`. Tasks may have one each, at the same time.
+        What is published with the producer's own methods meanwhile does not belong to it.
+
+        Raises:
+            TransactionError: This producer was made without transactions. From entering the block: the producer is
+                closed, this process was fenced, or the brokers begin none.
+        """
+        return Transaction(pool_of(self.transactions))
 
     def send(
         self,

@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from kafkaboot.client.presets import PRODUCER, PRODUCER_PRESETS
+from kafkaboot.client.presets import PRODUCER, PRODUCER_PRESETS, TRANSACTIONS
 from kafkaboot.config import Duration, Size, kebab
 
 Positive = Annotated[int, Field(ge=1)]
+
+
+class TransactionSettings(BaseModel):
+    """`kafkaboot.producer.transaction`.
+
+    The transactional ids are `{application}-{slot}-{n}`. Two processes with one slot fence each other.
+    """
+
+    model_config = ConfigDict(extra="forbid", alias_generator=kebab, populate_by_name=True, frozen=True)
+
+    slot: str | None = Field(
+        None,
+        min_length=1,
+        description="This process's name, stable over restarts and no other's; default: its host's name and KB_WORKER.",
+    )
+    pool: Positive = Field(4, le=100, description="Transactions that may be open at a time; others wait.")
+    timeout: Duration = Field(
+        10.0, ge=1, description="How long one may take; until then one that was left open keeps readers waiting."
+    )
 
 
 class ProducerSettings(BaseModel):
@@ -36,9 +55,33 @@ class ProducerSettings(BaseModel):
         None, min_length=1, description="`ce_source`, a URI reference; a slash and the application's name."
     )
     flush_timeout: Duration = Field(30.0, description="How long stopping waits for records that are on their way.")
+    transaction: TransactionSettings | None = Field(
+        None, description="Given, its clients are made at start; else the first transaction makes one, by the defaults."
+    )
     properties: dict[str, str | int | float | bool] = Field(
         default_factory=dict, repr=False, description="Any librdkafka producer property; they win over all above."
     )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for name in ("transactional.id", "transaction.timeout.ms"):
+            if name in self.properties:
+                raise ValueError(f"{name} is not a property of the producer: see kafkaboot.producer.transaction")
+        given = self.delivery_timeout
+        if given is not None and self.transaction is not None and given > self.transaction.timeout:
+            raise ValueError(
+                f"delivery-timeout is {given:g} s and transaction.timeout {self.transaction.timeout:g} s: a record that"
+                " may arrive after its transaction has ended is of no use; lower the one or raise the other"
+            )
+        return self
+
+    def transaction_properties(self) -> dict[str, object]:
+        """The same for the clients of transactions, whose records have as long as the transaction at most."""
+        found = {**TRANSACTIONS, **self.client_properties()}
+        timeout = int((self.transaction or TransactionSettings()).timeout * 1000)
+        given = int(str(found.pop("delivery.timeout.ms", None) or found.get("message.timeout.ms", timeout)))
+        # librdkafka's 0 is for ever.
+        return {**found, "message.timeout.ms": min(given or timeout, timeout), "transaction.timeout.ms": timeout}
 
     def client_properties(self) -> dict[str, object]:
         """The same in librdkafka's words."""

@@ -5,21 +5,25 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from time import monotonic
 from typing import TYPE_CHECKING, Any
+
+from kafkaboot.producer.outbox import ROOM
+from kafkaboot.producer.transaction import SyncTransaction, pool_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from kafkaboot.producer.batch import Batch
     from kafkaboot.producer.delivery import Delivery
     from kafkaboot.producer.envelope import GivenHeaders
     from kafkaboot.producer.key import Key
     from kafkaboot.producer.outbox import Outbox
+    from kafkaboot.producer.pool import Transactions
     from kafkaboot.producer.receipt import Receipt
 
 log = logging.getLogger("kafkaboot.producer")
 
-ROOM = 0.002
-"""Seconds between two looks at a full buffer."""
 MANY = 1000
 """Records of a batch that fill requests by themselves, so that lingering for more only delays the last ones."""
 
@@ -27,8 +31,8 @@ MANY = 1000
 class SyncProducer:
     """Every call blocks its thread until it is done. On an event loop use `Producer`'s own."""
 
-    def __init__(self, outbox: Outbox, flush_timeout: float) -> None:
-        self._outbox, self._flush_timeout = outbox, flush_timeout
+    def __init__(self, outbox: Outbox, flush_timeout: float, transactions: Transactions | None = None) -> None:
+        self._outbox, self._flush_timeout, self._transactions = outbox, flush_timeout, transactions
 
     def publish(
         self,
@@ -51,18 +55,31 @@ class SyncProducer:
         *,
         key: str | Callable[[Any], Any] | None = None,
         headers: GivenHeaders | None = None,
+        transactional: bool = False,
     ) -> Sequence[Receipt]:
         """See `Producer.publish_batch`."""
+        if transactional:
+            with self.transaction() as tx:
+                enclosed = tx.hand_over(topic, payloads, key, headers)
+            return tx.receipts(enclosed)
         batch = self._outbox.batch(topic, payloads, key, headers)
         while not batch.push(float("inf")):
             time.sleep(ROOM)
+        self.arrived(batch)
+        return self._outbox.finish(batch)
+
+    def arrived(self, batch: Batch) -> None:
+        """Wait until all is known of a batch that was handed over."""
         if len(batch) >= MANY:
             self._outbox.port.hurry()
         event = threading.Event()
         batch.ledger.finished = event.set
         if not batch.ledger.complete:
             event.wait()
-        return self._outbox.finish(batch)
+
+    def transaction(self) -> SyncTransaction:
+        """See `Producer.transaction`; this one is for `with`."""
+        return SyncTransaction(pool_of(self._transactions))
 
     def send(
         self,
@@ -89,7 +106,10 @@ class SyncProducer:
         if self._outbox.closed:
             return 0
         self._outbox.closed = True
-        given_up = self._outbox.port.close(self._flush_timeout if timeout is None else timeout)
+        until = monotonic() + (self._flush_timeout if timeout is None else timeout)
+        if self._transactions is not None:
+            self._transactions.close(max(0.0, until - monotonic()))
+        given_up = self._outbox.port.close(max(0.0, until - monotonic()))
         if given_up:
             log.error(
                 "%d records were not delivered before the producer closed and are given up\n"

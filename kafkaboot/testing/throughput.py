@@ -91,7 +91,7 @@ def _measure(producer: Producer, topic: str, count: int, size: int) -> Throughpu
     while len(latencies) < count and not failures:
         port.serve(_SERVE)
     if failures:
-        raise producer.outbox.failure(failures[0], topic)
+        raise producer.outbox.failure(failures[0], topic, None)
     return _summary(latencies, size, now() - begin)
 
 

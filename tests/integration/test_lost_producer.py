@@ -108,7 +108,7 @@ def test_its_records_are_reported_and_the_next_are_delivered(broker, clients, fa
 
 
 def test_control_without_a_replacement_nothing_is_delivered_any_more(broker, clients, monkeypatch):
-    monkeypatch.setattr(ConfluentProducer, "_lose", lambda *_: None)
+    monkeypatch.setattr(ConfluentProducer, "_lose", lambda *_: BufferError("lost"))
     with pytest.raises(AssertionError):
         its_records_are_reported_and_the_next_are_delivered(broker, clients, DESYNCHRONISED, within=1.0)
 
@@ -186,6 +186,6 @@ async def test_every_output_gets_out_and_no_record_is_given_up(broker, clients, 
 
 
 async def test_control_without_a_replacement_the_application_stands_still(broker, clients, shop, monkeypatch):
-    monkeypatch.setattr(ConfluentProducer, "_lose", lambda *_: None)
+    monkeypatch.setattr(ConfluentProducer, "_lose", lambda *_: BufferError("lost"))
     with pytest.raises(AssertionError):
         await every_output_gets_out_and_no_record_is_given_up(broker, clients, shop, within=3.0)

@@ -98,9 +98,7 @@ class ConfluentProducer:
             produce(topic, value, key, partition, on_delivery, None, timestamp, headers)
         except KafkaException as error:
             refused = client_error(error, where=topic, fate="the record was not sent")
-            if not refused.fatal or not self._lose(refused, produce.__self__):
-                raise refused from error
-            raise BufferError(LOST) from error
+            raise (self._lose(refused, produce.__self__) if refused.fatal else refused) from error
         if self._idle:
             self._idle = False
             self._work.set()
@@ -198,14 +196,13 @@ class ConfluentProducer:
 
     # --- a client that is lost
 
-    def _lose(self, error: ClientError, lost: Any) -> bool:
-        """The client is lost; answers whether another one takes its place."""
+    def _lose(self, error: ClientError, lost: Any) -> Exception:
+        """The client is lost; answers what is to be said to those who publish meanwhile."""
         with self._losing:
-            if lost is not self._producer or self._gone or self._closed:
-                return True
-            self._loss, self._gone, self._produce = error, True, _wait
-        self._work.set()
-        return True
+            if lost is self._producer and not self._gone and not self._closed:
+                self._loss, self._gone, self._produce = error, True, _wait
+                self._work.set()
+        return BufferError(LOST)
 
     def _replace(self) -> None:
         """All reports of the lost one come before the first record goes to the next."""

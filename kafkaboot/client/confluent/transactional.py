@@ -7,17 +7,18 @@ depends on one thing more: whether the commit had been asked for.
 from __future__ import annotations
 
 import time
-from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 
+from kafkaboot.client.confluent import librdkafka
 from kafkaboot.client.confluent.producer import ConfluentProducer
 from kafkaboot.client.confluent.translate import client_error, kafka_exception
 from kafkaboot.errors import ClientError, TransactionError
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Callable, Mapping
 
     from kafkaboot.client.ports import TP, Committed
@@ -27,8 +28,8 @@ AGAIN = 0.01
 SHORTEST = 0.1
 """Seconds that a call gets, however late it is."""
 FENCED = frozenset({"_FENCED", "PRODUCER_FENCED", "INVALID_PRODUCER_EPOCH"})
-SOCKET_TIMEOUT = 60_000
-"""librdkafka's default of `socket.timeout.ms`."""
+DISTURBED = frozenset({"FAIL", "REQTMOUT"})
+"""librdkafka's names for a connection that broke, and for a request that was given up."""
 
 _SLOT = "give every process a slot of its own (kafkaboot.producer.transaction.slot), or end the other one"
 _SHORTER = "do less in one transaction, or raise kafkaboot.producer.transaction.timeout"
@@ -36,6 +37,23 @@ _COORDINATOR = (
     "see that the cluster has transactions: its topic __transaction_state needs as many brokers as "
     "transaction.state.log.replication.factor says, and min.insync.replicas of them in sync"
 )
+
+
+class _Log:
+    """Hands librdkafka's lines on, and notices those that tell of a request whose answer may still be under way.
+
+    Nothing else does: a coordinator's connection that breaks is no error that a client is told of.
+    """
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self.disturbed = False
+        self._logger = logger
+
+    def log(self, level: int, text: str, *args: object) -> None:
+        """What librdkafka calls; the first argument is its name for what happened."""
+        if args and args[0] in DISTURBED:
+            self.disturbed = True
+        self._logger.log(level, text, *args)
 
 
 class ConfluentTransactional(ConfluentProducer):
@@ -48,17 +66,14 @@ class ConfluentTransactional(ConfluentProducer):
     def __init__(self, config: Mapping[str, object]) -> None:
         self._id = str(config["transactional.id"])
         self._limit = int(str(config["transaction.timeout.ms"])) / 1000
-        self._patience = int(str(config.get("socket.timeout.ms", SOCKET_TIMEOUT))) / 1000
         self._begun = monotonic()
-        self._worn = False
-        # Nothing of the adapter's own: the client would keep it alive.
-        self._heard: deque[KafkaError] = deque(maxlen=1)
-        super().__init__({**config, "error_cb": self._heard.append})
+        self._log = _Log(librdkafka.logger())
+        super().__init__({**config, "logger": self._log})
 
     @property
     def worn(self) -> bool:
         """See `TransactionalPort`."""
-        return self._worn
+        return self._log.disturbed
 
     @property
     def lost(self) -> ClientError | None:
@@ -69,10 +84,11 @@ class ConfluentTransactional(ConfluentProducer):
         """See `TransactionalPort`."""
         self._begun = monotonic()
         self._ask("taking it over", self._producer.init_transactions, monotonic() + timeout)
+        self.serve(0)
+        self._log.disturbed = False
 
     def begin(self) -> None:
         """See `TransactionalPort`."""
-        self._heard.clear()
         self._begun = monotonic()
         self._ask("beginning a transaction", lambda _: self._producer.begin_transaction(), self._begun)
 
@@ -95,7 +111,7 @@ class ConfluentTransactional(ConfluentProducer):
         # First, so that what is still on its way at the deadline can be aborted: a commit that was asked for cannot.
         undelivered = self.flush(timeout)
         if self._loss is not None:
-            raise self._failure(self._loss, "delivering its records")
+            raise self._loss
         if undelivered:
             raise TransactionError(
                 f"{undelivered} records were not delivered within {timeout:g} s",
@@ -106,24 +122,24 @@ class ConfluentTransactional(ConfluentProducer):
                 todo="see whether the brokers are up and keep pace; a smaller transaction is delivered sooner",
             )
         self._ask("committing", self._producer.commit_transaction, until, commits=True)
-        self._look_back()
+        self.serve(0)  # what was logged meanwhile
 
     def abort(self, timeout: float) -> None:
         """See `TransactionalPort`."""
         self._ask("aborting", self._producer.abort_transaction, monotonic() + timeout)
-        self._look_back()
+        self.serve(0)
 
-    def _look_back(self) -> None:
-        self._worn = self._worn or bool(self._heard) or monotonic() - self._begun > self._patience
-
-    def _lose(self, error: ClientError, lost: Any) -> bool:
-        def refuse(*_: object) -> None:
-            raise error
-
+    def _lose(self, error: ClientError, lost: Any) -> Exception:  # noqa: ARG002 - there is never another one
         with self._losing:
-            if lost is self._producer and self._loss is None and not self._closed:
-                self._loss, self._produce = error, refuse
-        return False
+            if self._loss is None:
+                self._loss = loss = self._failure(error, "publishing")
+
+                def refuse(*_: object) -> None:
+                    raise loss
+
+                if not self._closed:
+                    self._produce = refuse
+            return self._loss
 
     def _ask(self, doing: str, call: Callable[[float], object], until: float, *, commits: bool = False) -> None:
         while True:
@@ -139,7 +155,7 @@ class ConfluentTransactional(ConfluentProducer):
                     if error.fatal:
                         self._lose(error, self._producer)
                     raise self._failure(error, doing, requires_abort=_requires_abort(found), commits=commits) from found
-                self._worn = self._worn or commits
+                self._log.disturbed = self._log.disturbed or commits
                 time.sleep(AGAIN)
             else:
                 return
@@ -160,7 +176,7 @@ class ConfluentTransactional(ConfluentProducer):
             todo = _SHORTER
         elif taken:
             what, todo = "another producer has taken over the transactional id, and this one is fenced", _SLOT
-        elif error.code == "_TIMED_OUT":
+        elif error.code == "_TIMED_OUT" or "COORDINATOR" in error.code:
             todo = _COORDINATOR
         return TransactionError(
             f"{doing}: {what}",

@@ -196,6 +196,5 @@ class MemoryTransactional(MemoryProducer):
         fenced: bool = False,
         outcome: Literal["open", "aborted", "unknown"] = "aborted",
     ) -> TransactionError:
-        return TransactionError(
-            what, outcome=outcome, fenced=fenced, code=code, fatal=fatal, where=f"transactional id {self._id}"
-        )
+        where, todo = f"transactional id {self._id}", "give every process a slot of its own" if fenced else ""
+        return TransactionError(what, outcome=outcome, fenced=fenced, code=code, fatal=fatal, where=where, todo=todo)

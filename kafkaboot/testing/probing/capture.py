@@ -13,6 +13,7 @@ from kafkaboot.errors import ClientError, KafkabootError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from kafkaboot.client import TP, Committed
     from kafkaboot.message import Headers, RawRecord
 
 During = Literal["start", "handler", "stop"]
@@ -91,6 +92,44 @@ class Capture:
         return 0
 
 
+class CaptureTransactional(Capture):
+    """A `TransactionalPort`: its records are captured by the commit, and an aborted transaction's never.
+
+    Args:
+        capture: Where they go.
+    """
+
+    worn = False
+
+    def __init__(self, capture: Capture) -> None:
+        super().__init__()
+        self._into = capture
+
+    def prepare(self, timeout: float) -> None:
+        """See `TransactionalPort`. Nobody else has the id."""
+
+    def begin(self) -> None:
+        """See `TransactionalPort`."""
+        self.during = self._into.during
+
+    def send_offsets(self, offsets: Mapping[TP, Committed], membership: object, timeout: float) -> NoReturn:  # noqa: ARG002
+        """Refused: in a probe no group is joined.
+
+        Raises:
+            ProbeError: Always.
+        """
+        raise _refused("a commit of offsets")
+
+    def commit(self, timeout: float) -> None:  # noqa: ARG002 - nothing is waited for
+        """See `TransactionalPort`."""
+        self._into.published += self.published
+        self.published = []
+
+    def abort(self, timeout: float) -> None:  # noqa: ARG002 - nothing is waited for
+        """See `TransactionalPort`."""
+        self.published = []
+
+
 class CapturingClients:
     """A `ClientFactory` whose producers all capture into one place; it makes nothing else."""
 
@@ -100,6 +139,10 @@ class CapturingClients:
     def producer(self, overrides: Mapping[str, object]) -> Capture:  # noqa: ARG002 - a network's properties
         """See `ClientFactory`."""
         return self._capture
+
+    def transactional(self, transactional_id: str, overrides: Mapping[str, object]) -> CaptureTransactional:  # noqa: ARG002
+        """See `ClientFactory`."""
+        return CaptureTransactional(self._capture)
 
     def consumer(self, group: str, overrides: Mapping[str, object]) -> NoReturn:  # noqa: ARG002 - refused
         """Refused: in a probe nothing is read, and no group is joined.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
     from contextvars import Context
 
-    from kafkaboot.client.memory import MemoryProducer
+    from kafkaboot.client.memory import MemoryProducer, MemoryTransactional
     from kafkaboot.clock import Clock
     from kafkaboot.consumer import Route
     from kafkaboot.message import RawRecord
@@ -290,6 +290,12 @@ class ProcessClients(MemoryClients):
     def producer(self, overrides: Mapping[str, object]) -> MemoryProducer:
         """A producer of this process."""
         made = super().producer(overrides)
+        self._producers.append(made)
+        return made
+
+    def transactional(self, transactional_id: str, overrides: Mapping[str, object]) -> MemoryTransactional:
+        """A producer of this process."""
+        made = super().transactional(transactional_id, overrides)
         self._producers.append(made)
         return made
 
