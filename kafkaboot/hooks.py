@@ -37,7 +37,7 @@ class OnTransaction(Protocol):
     """A transaction has ended."""
 
     def on_transaction(self, outcome: str, seconds: float) -> None:
-        """`outcome` is `committed`, `aborted` or `unknown`; `seconds` are from its beginning to its end."""
+        """`outcome` is `committed`, `aborted` or `unknown`, `seconds` how long it was open."""
 
 
 class OnCircuit(Protocol):

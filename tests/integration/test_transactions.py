@@ -12,6 +12,7 @@ import sys
 import textwrap
 import time
 import uuid
+from collections import Counter
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
@@ -269,6 +270,64 @@ async def test_a_process_that_is_killed_in_the_middle_leaves_nothing_and_its_suc
     assert sorted(seen) == sorted(
         ["before", "successor", *(f"other {i}" for i in range(20)), *(f"other {i}" for i in range(20))]
     )
+
+
+NUMBERED = """
+import sys, time
+from kafkaboot.client.confluent.factory import ConfluentClients
+from kafkaboot.client.settings import KafkaSettings
+from kafkaboot.producer import Producer, ProducerSettings, Transactions
+
+address, slot, first, held, *topics = sys.argv[1:]
+clients = ConfluentClients(KafkaSettings(), bootstrap_servers=address)
+settings = ProducerSettings.model_validate({"transaction": {"timeout": "60s"}})
+pool = Transactions(
+    clients, settings.transaction_properties(), prefix=f"shop-{slot}", size=1, timeout=60, make=Producer
+)
+producer = Producer(clients.producer(settings.client_properties()), transactions=pool)
+for n in range(int(first), int(first) + 10_000):
+    with producer.sync.transaction() as tx:
+        for topic in topics:
+            tx.publish_batch(topic, [{"n": n}] * 20)
+        print("open", n, flush=True)
+        time.sleep(60 if n == int(held) else 0)
+    print("committed", n, flush=True)
+"""
+
+
+def test_killed_at_random_again_and_again_every_transaction_is_there_wholly_or_not_at_all(place, tmp_path):
+    seed = random.randrange(10**6)
+    print(f"seed {seed}")
+    rng, script = random.Random(seed), tmp_path / "numbered.py"
+    script.write_text(textwrap.dedent(NUMBERED))
+    acknowledged, opened = set(), set()
+    for life in range(5):
+        first, rounds = life * 10_000, rng.randrange(0, 12)
+        held = first + rounds if life % 2 == 0 else -1  # half of the kills are known to meet an open transaction
+        command = [sys.executable, script, place.address, place.slot, str(first), str(held), *place.topics]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        try:
+            for _ in range(2 * rounds + 1):
+                what, number = process.stdout.readline().split()
+                (opened if what == "open" else acknowledged).add(int(number))
+            time.sleep(rng.choice((0, 0, 0.0005, 0.002, 0.005)))  # before, in the midst of, or behind a commit
+        finally:
+            process.kill()
+            rest, _ = process.communicate()
+        for line in rest.splitlines():
+            what, number = line.split()
+            (opened if what == "open" else acknowledged).add(int(number))
+    last = place.producer()
+    last.sync.publish_batch(place.topics[0], [{"n": -1}], transactional=True)
+    seen = Counter((topic, value["n"]) for topic, value in place.read())
+    written = Counter((topic, value["n"]) for topic, value in place.read(ALL))
+    del seen[place.topics[0], -1]
+    whole = {n for _, n in seen}
+    assert seen == Counter({(topic, n): 20 for topic in place.topics for n in whole})
+    assert acknowledged <= whole <= opened
+    dropped = {n for _, n in written} - whole - {-1}
+    print(f"{len(whole)} transactions are there, {len(acknowledged)} were acknowledged, {len(dropped)} were dropped")
+    assert len(dropped) >= 3  # the control: kills met transactions that were open
 
 
 @pytest.mark.parametrize("applied", [True, False])

@@ -39,6 +39,9 @@ def probe(tmp_path, monkeypatch):
 
 def test_a_committed_transaction_is_captured_and_an_aborted_one_is_not(probe):
     probed = probe("tea")
-    assert [(one.record.topic(), one.record.value()) for one in probed.published] == [("invoices", b"tea 1"), ("audit", b"tea 2")]
+    assert [(one.record.topic(), one.record.value()) for one in probed.published] == [
+        ("invoices", b"tea 1"),
+        ("audit", b"tea 2"),
+    ]
     failed = probe("bad")
     assert (failed.outcome, failed.published) == ("raised", [])
