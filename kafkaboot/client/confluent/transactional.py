@@ -84,7 +84,7 @@ class ConfluentTransactional(ConfluentProducer):
         """See `TransactionalPort`."""
         self._begun = monotonic()
         self._ask("taking it over", self._producer.init_transactions, monotonic() + timeout)
-        self.serve(0)
+        self._serve(self._poll, 0)
         self._log.disturbed = False
 
     def begin(self) -> None:
@@ -122,12 +122,12 @@ class ConfluentTransactional(ConfluentProducer):
                 todo="see whether the brokers are up and keep pace; a smaller transaction is delivered sooner",
             )
         self._ask("committing", self._producer.commit_transaction, until, commits=True)
-        self.serve(0)  # what was logged meanwhile
+        self._serve(self._poll, 0)  # what was logged meanwhile
 
     def abort(self, timeout: float) -> None:
         """See `TransactionalPort`."""
         self._ask("aborting", self._producer.abort_transaction, monotonic() + timeout)
-        self.serve(0)
+        self._serve(self._poll, 0)
 
     def _lose(self, error: ClientError, lost: Any) -> Exception:  # noqa: ARG002 - there is never another one
         with self._losing:

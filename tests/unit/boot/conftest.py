@@ -121,6 +121,7 @@ class Clients:
         return Consumer(group)
 
     def producer(self, overrides): return Producer()
+    def transactional(self, transactional_id, overrides): raise ClientError("there are no transactions here")
     def admin(self): return Admin()
     def reader(self): raise ClientError("nothing is read here")
 """
