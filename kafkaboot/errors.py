@@ -131,10 +131,9 @@ class TransactionError(ClientError):
         )
         self.outcome, self.fenced, self.failed = outcome, fenced, list(failed)
 
-    def decided(self, outcome: Literal["aborted", "unknown"]) -> TransactionError:
-        """The same, now that it is known what became of the transaction."""
+    def decide(self, outcome: Literal["aborted", "unknown"]) -> None:
+        """It is known now what became of the transaction."""
         self.outcome, self.fate = outcome, _FATES[outcome]
-        return self
 
 
 _FATES = {

@@ -74,7 +74,11 @@ class Seat:
                 port.prepare(2 * self._timeout)
             except TransactionError as error:
                 _close(port)
-                raise self._refused(error) from error
+                if error.fenced:
+                    self._fence(error)
+                if error.code == "INVALID_TRANSACTION_TIMEOUT":
+                    raise self._too_long() from error
+                raise
             self._port, self._producer = port, self._make(port)
         return self._port
 
@@ -118,14 +122,16 @@ class Seat:
         except TransactionError as error:
             if error.outcome == "open":
                 self.abort()
-                raise error.decided("aborted") from error
+                error.decide("aborted")
+                raise
             self._give_up(error)
             place = witness() if error.outcome == "unknown" else None
             committed = None if place is None else self._find_out(error, *place)
             if committed is None:
                 raise
             if not committed:
-                raise error.decided("aborted") from error
+                error.decide("aborted")
+                raise
             log.warning(
                 "%s: the answer to a commit did not come (%s); the transaction is committed, as its records show",
                 self.transactional_id,
@@ -190,11 +196,7 @@ class Seat:
             reader.close()
         return None
 
-    def _refused(self, error: TransactionError) -> KafkabootError:
-        if error.fenced:
-            self._fence(error)
-        if error.code != "INVALID_TRANSACTION_TIMEOUT":
-            return error
+    def _too_long(self) -> ConfigurationError:
         try:
             admin = self._clients.admin()
             most = admin.broker_setting("transaction.max.timeout.ms", ASK)

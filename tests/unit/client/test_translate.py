@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from kafkaboot.client.confluent.translate import client_error
+from kafkaboot.client.confluent.translate import client_error, kafka_exception
 from kafkaboot.errors import BrokerUnreachableError, ClientError, PublishError
 
 
@@ -72,3 +72,11 @@ def test_a_security_mismatch_is_named_and_not_worth_a_retry():
 
 def test_an_exception_without_an_error_inside_keeps_its_words():
     assert client_error(KafkaException("odd")).what == "odd"
+
+
+def test_what_librdkafka_said_is_found_behind_the_error_that_a_callback_made_of_it():
+    said = KafkaException(KafkaError(KafkaError._FATAL))
+    wrapped = SystemError("<method 'name'> returned a result with an exception set")
+    wrapped.__cause__ = said
+    assert kafka_exception(said) is kafka_exception(wrapped) is said
+    assert kafka_exception(ValueError("a callback's own")) is None
