@@ -1,6 +1,6 @@
 """What a user of kafkaboot writes. It is checked by mypy, never run."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from decimal import Decimal
 from typing import Annotated, Any, assert_type
 
@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from kafkaboot import (
     BatchFailed,
     Context,
+    Delivery,
     Header,
     KafkabootError,
     Key,
@@ -16,9 +17,11 @@ from kafkaboot import (
     Named,
     Payload,
     Producer,
+    Receipt,
     Record,
     RetryPolicy,
     Secret,
+    Transaction,
     __version__,
     component,
     event,
@@ -114,3 +117,11 @@ async def page(letter: Letter) -> None:
 
 
 paging: Callable[[Letter], Coroutine[Any, Any, None]] = page
+
+
+async def transact(producer: Producer, order: OrderPlaced) -> None:
+    async with producer.transaction() as tx:
+        assert_type(tx, Transaction)
+        assert_type(await tx.publish("orders", order, key="o-1"), Receipt)
+        assert_type(tx.send("audit", order), Delivery)
+    assert_type(await producer.publish_batch("orders", [order], transactional=True), Sequence[Receipt])
