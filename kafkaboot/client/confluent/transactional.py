@@ -6,23 +6,27 @@ depends on one thing more: whether the commit had been asked for.
 
 from __future__ import annotations
 
+import threading
 import time
+from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaException, TopicPartition
 
 from kafkaboot.client.confluent import librdkafka
-from kafkaboot.client.confluent.producer import ConfluentProducer
+from kafkaboot.client.confluent.producer import HURRY, WAIT, ConfluentProducer
 from kafkaboot.client.confluent.translate import client_error, kafka_exception
 from kafkaboot.errors import ClientError, TransactionError
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from kafkaboot.client.ports import TP, Committed
 
+PAUSE = 0.001
+"""Seconds between two looks for reports while a transaction is open."""
 AGAIN = 0.01
 """Seconds until a call is made again that librdkafka says may be."""
 SHORTEST = 0.1
@@ -68,6 +72,8 @@ class ConfluentTransactional(ConfluentProducer):
         self._limit = int(str(config["transaction.timeout.ms"])) / 1000
         self._begun = monotonic()
         self._log = _Log(librdkafka.logger())
+        self._serving = threading.Lock()
+        self._ending = False
         super().__init__({**config, "logger": self._log})
 
     @property
@@ -107,6 +113,10 @@ class ConfluentTransactional(ConfluentProducer):
 
     def commit(self, timeout: float) -> None:
         """See `TransactionalPort`."""
+        with self._alone():
+            self._commit(timeout)
+
+    def _commit(self, timeout: float) -> None:
         until = monotonic() + timeout
         # First, so that what is still on its way at the deadline can be aborted: a commit that was asked for cannot.
         undelivered = self.flush(timeout)
@@ -126,8 +136,34 @@ class ConfluentTransactional(ConfluentProducer):
 
     def abort(self, timeout: float) -> None:
         """See `TransactionalPort`."""
-        self._ask("aborting", self._producer.abort_transaction, monotonic() + timeout)
-        self._serve(self._poll, 0)
+        with self._alone():
+            self._ask("aborting", self._producer.abort_transaction, monotonic() + timeout)
+            self._serve(self._poll, 0)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else serves the queue: a flush waits for its whole time if the last report went to another thread."""
+        self._ending = True
+        try:
+            with self._serving:
+                yield
+        finally:
+            self._ending = False
+
+    def _run(self) -> None:
+        while not self._closed:
+            if self._ending or not len(self._producer):
+                self._idle = True
+                self._work.wait(WAIT)
+                self._idle = False
+                self._work.clear()
+            with self._serving:
+                if self._hurried:
+                    self._hurried = False
+                    self._flush(monotonic() + HURRY)
+                elif not self._ending:
+                    self._serve(self._poll, 0)
+            time.sleep(PAUSE)
 
     def _lose(self, error: ClientError, lost: Any) -> Exception:  # noqa: ARG002 - there is never another one
         with self._losing:
