@@ -24,7 +24,7 @@ T = TypeVar("T")
 log = logging.getLogger("kafkaboot.producer")
 
 LAST = 1.0
-"""Seconds for dropping a client that nobody uses."""
+"""Seconds for aborting what is still open when the producer closes."""
 
 
 class Transactions:
@@ -94,12 +94,12 @@ class Transactions:
             self._returned.wait_for(lambda: len(self._free) == len(self._seats), timeout)
             lent = len(self._seats) - len(self._free)
         for seat in self._seats:
-            seat.close(LAST if not lent else 0.0)
+            seat.close(LAST)
         if not lent:
             self._threads.shutdown(wait=False)
         else:
             log.error(
-                "%d transactions were still open when the producer closed; the brokers abort them\n"
+                "%d transactions were still open when the producer closed, and are aborted\n"
                 "  To do: end them before the application stops, or raise kafkaboot.producer.flush-timeout",
                 lent,
             )

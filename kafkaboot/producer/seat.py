@@ -53,6 +53,7 @@ class Seat:
         self._port: TransactionalPort | None = None
         self._producer: Producer | None = None
         self._open = False
+        self._busy = threading.RLock()
 
     @property
     def alive(self) -> bool:
@@ -88,18 +89,19 @@ class Seat:
         Raises:
             TransactionError: None can begin.
         """
-        port = self.prepare()
-        try:
-            port.begin()
-        except TransactionError as error:
-            # What a client went through while nobody used it, such as the end of its id's life, costs nobody anything.
-            self._give_up(error)
-            if error.fenced:
-                raise
-            self.prepare().begin()
-        self._open = True
-        assert self._producer is not None
-        return self._producer
+        with self._busy:
+            port = self.prepare()
+            try:
+                port.begin()
+            except TransactionError as error:
+                # What became of a client while nobody used it, such as the end of its id's life, costs nobody anything.
+                self._give_up(error)
+                if error.fenced:
+                    raise
+                self.prepare().begin()
+            self._open = True
+            assert self._producer is not None
+            return self._producer
 
     def commit(self, witness: Callable[[], Place | None]) -> None:
         """Commit; returned means committed.
@@ -110,6 +112,10 @@ class Seat:
         Raises:
             TransactionError: It is aborted, or what became of it cannot be found out.
         """
+        with self._busy:
+            self._commit(witness)
+
+    def _commit(self, witness: Callable[[], Place | None]) -> None:
         if self._port is None:
             raise TransactionError(
                 "the producer was closed while the transaction was open",
@@ -139,21 +145,27 @@ class Seat:
             )
         self._open = False
 
-    def abort(self) -> None:
+    def abort(self, timeout: float | None = None) -> None:
         """Abort what is open. Whether the broker answers or not, nothing of it will be visible."""
-        if self._port is None or not self._open:
-            return
-        self._open = False
-        try:
-            self._port.abort(self._timeout)
-        except TransactionError as error:
-            self._give_up(error)
+        with self._busy:
+            if self._port is None or not self._open:
+                return
+            self._open = False
+            try:
+                self._port.abort(timeout or self._timeout)
+            except TransactionError as error:
+                self._give_up(error)
 
     def close(self, timeout: float) -> None:
-        """Abort what is open, and drop the client."""
+        """Abort what is open, unless it is just ending, and drop the client."""
+        if self._busy.acquire(blocking=False):
+            try:
+                self.abort(timeout)
+            finally:
+                self._busy.release()
         port, self._port, self._producer = self._port, None, None
         if port is not None:
-            port.close(timeout)
+            port.close(0.0)
 
     def _give_up(self, error: TransactionError) -> None:
         self._open = False
