@@ -19,8 +19,8 @@ $(VENV)/.ready: pyproject.toml $(STARTERS)
 run: setup          ## the sample application on a broker of its own: orders flow until Ctrl-C
 	$(BIN)/kafkaboot run --profile dev
 
-test: setup lint    ## everything that must hold before a change lands
-	$(BIN)/python -m pytest
+test: setup lint    ## everything that must hold before a change lands; two workers, since most tests wait
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 30
 
 lint: setup
 	$(BIN)/ruff check .

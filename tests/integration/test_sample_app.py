@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from kafkaboot.client import TP
+from kafkaboot.client.confluent.factory import ConfluentClients
+from kafkaboot.client.settings import KafkaSettings
 from kafkaboot.dev import NotInstalledError, artefacts
 from kafkaboot.dev.local import LocalKafka
 from kafkaboot.testing import eventually
@@ -118,6 +121,14 @@ def test_orders_written_by_kafkas_own_producer_are_billed_by_the_sample_applicat
     assert set(invoices) == {f"o-{number}" for number in range(ORDERS)}
     assert {Decimal(invoice["net"]) for invoice in invoices.values()} == {Decimal("6.20")}
     assert {Decimal(invoice["amount"]) for invoice in invoices.values()} == {Decimal("7.38")}
+    admin = ConfluentClients(KafkaSettings(bootstrap_servers=[address])).admin()
+    stock = [TP("orders", at) for at in range(admin.topics(20)["orders"].partitions)]
+    eventually(
+        lambda: sum(one.offset or 0 for one in admin.group_offsets("stock", 10, stock).values()) == ORDERS,
+        60,
+        "the other group has reserved all of them as well",
+    )
+    admin.close()
     assert stop(process) == 0, output.read_text()
     text = output.read_text()
     assert f"bill     handled {ORDERS}  retried 0  failed 0\n" in text

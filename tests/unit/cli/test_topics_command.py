@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from kafkaboot.cli import examination
 from kafkaboot.client.memory import MemoryClients
 
 YAML = """
@@ -156,7 +157,7 @@ def test_doctor_names_a_topic_that_is_not_as_declared(shop, call, kafka, monkeyp
     shop(YAML)
     for name in ALL[:3]:
         kafka.create(name, 2)
-    monkeypatch.setattr("kafkaboot.cli.examination.clients_of", lambda *_: Looked(kafka))
+    monkeypatch.setattr(examination, "clients_of", lambda *_: Looked(kafka))
     found = {one["subject"]: one for one in json.loads(call("doctor", "--json").stdout)}
     assert found["kafkaboot.topics.orders"]["verdict"] == "warn"
     assert (
