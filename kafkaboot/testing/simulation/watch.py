@@ -40,10 +40,12 @@ class Watch:
     def __init__(self) -> None:
         self.turns = 0
         self._ghosts = 0
-        self._haunted = False
+        self._haunted = self._left_behind = False
 
     def turn(self) -> None:
-        """A process's turn begins."""
+        """A process's turn begins; never on a thread that was left behind, since another simulation may be running."""
+        if self._left_behind:
+            threading.Event().wait()
         self.turns += 1
         self._ghosts = 0
 
@@ -81,6 +83,7 @@ class Watch:
             if turns != self.turns:
                 turns, begin = self.turns, time.process_time()
             if self._haunted or time.process_time() - begin > PATIENCE:
+                self._left_behind = True
                 frames = sys._current_frames()  # noqa: SLF001 - documented, and the only way to see another thread
                 raise _stuck(frames.get(thread.ident or 0), modules, dead=self._haunted)
         if errors:

@@ -1,11 +1,13 @@
 """Code that cannot be ended from inside: the simulation ends all the same, and names the line."""
 
+import sys
 import textwrap
+import threading
 import time
 
 import pytest
 
-from kafkaboot.testing import effect, simulate
+from kafkaboot.testing import effect, eventually, simulate
 from kafkaboot.testing.simulation import watch
 
 HEAD = """
@@ -62,9 +64,13 @@ def test_a_handler_that_never_comes_back_is_told_by_its_line(tmp_path, monkeypat
     monkeypatch.setattr(watch, "PATIENCE", 1.0)
     body = """
         import time
-        until = time.process_time() + 3  # so that the thread that is left behind ends too
+        until = time.process_time() + 3
         while time.process_time() < until:
             pass
     """
+    before = threading.enumerate()
     with pytest.raises(watch.StuckHandlerError, match=r"in bill does not come back"):
         simulated(tmp_path, monkeypatch, body)
+    (left,) = (one for one in threading.enumerate() if one.name == watch.THREAD and one not in before)
+    # The handler does come back, after all: its simulation must not go on beside the next one.
+    eventually(lambda: sys._current_frames()[left.ident].f_code.co_name == "wait", 30, "it stands still")
