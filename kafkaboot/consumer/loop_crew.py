@@ -247,6 +247,10 @@ class LoopCrew(Crew):
             return cause is None or self._failed(lane, cause)
         return run.proceed()
 
+    def _later(self, delay: float, call: Callable[..., None], *arguments: Any) -> None:
+        # Whoever handles is on the loop already: to wake it from outside costs more than the timer.
+        self._loop.call_later(delay, call, *arguments)
+
     def _resume(self, lane: Lane) -> None:
         self._ready.append(lane)
         self._summon()
