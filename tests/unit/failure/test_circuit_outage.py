@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from functools import partial
 
 import pytest
@@ -18,26 +17,10 @@ from kafkaboot.failure import Circuits, CircuitSettings, Holder, around
 from kafkaboot.failure.meaning import Meanings
 from kafkaboot.failure.recovery import Recovery
 from kafkaboot.testing import eventually_async
+from tests.unit.failure.conftest import Clients
 
 RECORDS, PARTITIONS, ATTEMPTS = 300, 3, 6
 SETTINGS = CircuitSettings(open_for=0.05, open_max=0.1, half_open=2)
-
-
-class Clients(MemoryClients):
-    """An empty poll takes a moment, as everywhere but in memory."""
-
-    def consumer(self, group, overrides):
-        made = super().consumer(group, overrides)
-        poll = made.poll_chunk
-
-        def poll_chunk(limit, timeout):
-            chunk = poll(limit, timeout)
-            if not chunk:
-                time.sleep(0.002)
-            return chunk
-
-        made.poll_chunk = poll_chunk
-        return made
 
 
 class Shop:
