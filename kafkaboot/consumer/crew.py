@@ -16,7 +16,7 @@ from kafkaboot.message import explain
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from kafkaboot.consumer.backpressure import Gate
     from kafkaboot.consumer.batches import BatchRun
@@ -121,7 +121,7 @@ class Crew(ABC):
         if not assignment.live:
             return False
         if lanes.away >= AWAY:
-            self._later(LOOK, self._failed_again, lane, error)
+            self._later(LOOK, lane, error)
             return False
         record, detour = chunk.records[todo[0]], error if isinstance(error, Detour) else None
         if detour is None:
@@ -135,7 +135,7 @@ class Crew(ABC):
             if not verdict.counts and detour is None:
                 with self._lock:
                     lanes.uncounted(lane, verdict.delay)
-            self._later(verdict.delay, self._ready_again, lane)
+            self._later(verdict.delay, lane)
             return False
         if isinstance(verdict, Halt):
             self._group.crashed(error)
@@ -160,9 +160,9 @@ class Crew(ABC):
         deaths = chunk.assignment.suspects.pop(record.offset(), None)
         return None if deaths is None else ProcessDiedError(deaths)
 
-    def _failed_again(self, lane: Lane, error: BaseException) -> None:
-        if self._failed(lane, error):
-            self._ready_again(lane)
+    def _is_ready(self, lane: Lane, error: BaseException | None) -> bool:
+        """The wait of a lane is over, and with `error` what its record failed of is decided only now."""
+        return lane.lanes.assignment.live if error is None else self._failed(lane, error)
 
     def _arrived(self, lanes: Lanes, chunk: Chunk, i: int) -> None:
         """The broker has the record that went to another topic; on any thread."""
@@ -179,8 +179,9 @@ class Crew(ABC):
         self._gate.progressed()
         return False
 
-    def _later(self, delay: float, call: Callable[..., None], *arguments: Any) -> None:
-        self._loop.call_soon_threadsafe(self._loop.call_later, delay, call, *arguments)
+    @abstractmethod
+    def _later(self, delay: float, lane: Lane, error: BaseException | None = None) -> None:
+        """Ask `_is_ready` in `delay` seconds, and go on with the lane if it is; from whoever handles it."""
 
     # --- pauses
 
@@ -190,7 +191,7 @@ class Crew(ABC):
             lanes = [lane for lane in self._paused if lane.lanes.open]
             self._paused = [lane for lane in self._paused if not lane.lanes.open and lane.lanes.assignment.live]
         for lane in lanes:
-            self._ready_again(lane)
+            self._resume(lane)
 
     def _held(self, lane: Lane) -> bool:
         """The lane is not open: keep it if it is only paused; answers whether it may go on after all."""
@@ -201,10 +202,6 @@ class Crew(ABC):
                 return True
             self._paused.append(lane)
             return False
-
-    def _ready_again(self, lane: Lane) -> None:
-        if lane.lanes.assignment.live:
-            self._resume(lane)
 
     @abstractmethod
     def _resume(self, lane: Lane) -> None:

@@ -247,9 +247,12 @@ class LoopCrew(Crew):
             return cause is None or self._failed(lane, cause)
         return run.proceed()
 
-    def _later(self, delay: float, call: Callable[..., None], *arguments: Any) -> None:
-        # Whoever handles is on the loop already: to wake it from outside costs more than the timer.
-        self._loop.call_later(delay, call, *arguments)
+    def _later(self, delay: float, lane: Lane, error: BaseException | None = None) -> None:
+        self._loop.call_later(delay, self._due, lane, error)
+
+    def _due(self, lane: Lane, error: BaseException | None) -> None:
+        if self._is_ready(lane, error):
+            self._resume(lane)
 
     def _resume(self, lane: Lane) -> None:
         self._ready.append(lane)

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import threading
 from functools import partial
-from queue import SimpleQueue
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from kafkaboot.consumer.batches import BatchRun
 from kafkaboot.consumer.crew import ROOM, Crew, Surroundings
-from kafkaboot.consumer.ready import waiting_lanes
+from kafkaboot.consumer.workers import Workers
 
 if TYPE_CHECKING:
     import asyncio
@@ -31,70 +30,34 @@ class ThreadCrew(Crew):
 
     def __init__(self, route: Route, loop: asyncio.AbstractEventLoop, group: Surroundings, gate: Gate) -> None:
         super().__init__(route, loop, group, gate)
-        self._ready = waiting_lanes(route.ordering)
-        self._calls: SimpleQueue[bool] = SimpleQueue()
-        self._threads = 0
-        # Threads that nobody counts on, and lanes that no thread is promised to; one of the two is always 0. Looking
-        # at the queue instead would count on a thread that has just taken another lane out of it.
-        self._free = 0
-        self._unpromised = 0
+        self._workers = Workers(route, self._lock, self._take, self._is_ready)
+        self._piece = self._handle_batch if route.batch_call else self._handle
 
     def hand(self, lanes: Lanes, chunk: Chunk, todo: Sequence[int]) -> None:
         """Take over records; on the poller's thread."""
         with self._lock:
             ready = lanes.add(chunk, todo)
-        for lane in ready:
-            self._put(lane)
+        if ready:
+            self._workers.put(ready)
 
     def cancel(self) -> None:
         """Let idle threads go. A thread inside a handler cannot be stopped; it is a daemon."""
-        with self._lock:
-            for _ in range(self._threads):
-                self._calls.put(False)
+        self._workers.close()
 
-    def _put(self, lane: Lane) -> None:
-        with self._lock:
-            self._ready.append(lane)
-            self._calls.put(True)
-            if self._free:
-                self._free -= 1
-                return
-            if self._threads >= self.route.concurrency:
-                self._unpromised += 1
-                return
-            self._threads += 1
-        threading.Thread(target=self._work, name=f"kafkaboot-{self.route.id}-{self._threads}", daemon=True).start()
-
-    def _work(self) -> None:
-        handle = self._handle_batch if self.route.batch_call else self._handle
+    def _take(self, lane: Lane) -> bool:
+        """Handle the lane's first piece, on a worker's thread; answers whether the lane is ready for more."""
         me = threading.get_ident()
-        while True:
-            called = self._calls.get()
+        self._at[me] = lane
+        try:
+            return self._piece(lane)
+        except BaseException as error:
+            self._group.crashed(error)
+            raise
+        finally:
             with self._lock:
-                if not called:
-                    self._threads -= 1
-                    return
-                lane = self._ready.popleft()
-                lane.lanes.running += 1
-                self._at[me] = lane
-            more = False
-            try:
-                more = handle(lane)
-            except BaseException as error:
-                self._group.crashed(error)
-                raise
-            finally:
-                with self._lock:
-                    del self._at[me]
-                    lane.lanes.running -= 1
-                    if more:
-                        self._ready.append(lane)
-                        self._calls.put(True)
-                    elif self._unpromised:
-                        self._unpromised -= 1
-                    else:
-                        self._free += 1
-                self._gate.progressed()
+                del self._at[me]
+                lane.lanes.running -= 1
+            self._gate.progressed()
 
     def _handle(self, lane: Lane) -> bool:
         """Handle the lane's first piece; answers whether the lane is ready for more."""
@@ -221,5 +184,8 @@ class ThreadCrew(Crew):
         with self._lock:
             return run.proceed()
 
+    def _later(self, delay: float, lane: Lane, error: BaseException | None = None) -> None:
+        self._workers.later(delay, lane, error)
+
     def _resume(self, lane: Lane) -> None:
-        self._put(lane)
+        self._workers.put((lane,))

@@ -262,43 +262,6 @@ def test_a_system_exit_in_a_coroutine_ends_the_loop_and_its_record_is_not_settle
 # --- workers
 
 
-async def test_a_lane_does_not_wait_for_a_thread_that_was_about_to_take_another_one(
-    raw, handler_of, route_of, scene_of
-):
-    """A thread has been called and not yet said so, when the next lane comes in."""
-    handler = handler_of("def")
-    scene = scene_of(route_of(handler, ordering="key", concurrency=2))
-    crew = scene.crew
-    scene.give(raw(0, b"warm", b"w"))
-    await eventually_async(lambda: settled(scene) and not crew.at_work())
-
-    taken, go_on = threading.Event(), threading.Event()
-    queue = crew._calls
-
-    class Slow:
-        def get(self):
-            called = queue.get()
-            if called and not taken.is_set():
-                taken.set()
-                go_on.wait(10)
-            return called
-
-        def __getattr__(self, name):
-            return getattr(queue, name)
-
-    crew._calls = Slow()
-    scene.give(raw(1, b"warm2", b"w"))
-    await eventually_async(lambda: settled(scene))
-    handler.held = {b"slow"}
-    scene.give(raw(2, b"slow", b"a"))
-    await eventually_async(taken.is_set)
-    scene.give(raw(3, b"quick", b"b"))
-    go_on.set()
-    await eventually_async(lambda: b"quick" in handler.done, deadline=3, saying="a free thread may not stay away")
-    handler.held.clear()
-    await eventually_async(lambda: settled(scene))
-
-
 @pytest.mark.parametrize("mine", [range(400), [*range(1, 800, 2)], [*range(0, 6400, 16)]])
 @pytest.mark.parametrize("ordering", ["partition", "key"])
 async def test_handlers_that_never_wait_leave_the_loop_to_others(mine, ordering, raw, route_of, scene_of):

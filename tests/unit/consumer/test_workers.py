@@ -1,0 +1,167 @@
+"""The threads of a `def` handler: who takes a lane, and who waits until one is due again."""
+
+import threading
+from math import inf
+from queue import Empty
+
+import pytest
+
+from kafkaboot.consumer.backoff import Backoff
+from kafkaboot.consumer.commit_note import Attempts
+from kafkaboot.consumer.lanes import Lane
+from kafkaboot.consumer.workers import Workers
+from kafkaboot.testing import eventually_async
+
+
+def settled(scene):
+    return scene.assignment.unsettled() == 0
+
+
+def threads(name):
+    return [thread for thread in threading.enumerate() if name in thread.name]
+
+
+class Late:
+    """A bell whose first listener hears it late."""
+
+    def __init__(self, bell):
+        self.heard, self.go_on = threading.Event(), threading.Event()
+        self._bell = bell
+
+    def get(self, timeout=None):
+        self._bell.get(timeout=timeout)
+        if not self.heard.is_set():
+            self.heard.set()
+            self.go_on.wait(10)
+
+    def __getattr__(self, name):
+        return getattr(self._bell, name)
+
+
+class Gone(Late):
+    """A bell that rings in the very moment at which its listener gives up waiting."""
+
+    def get(self, timeout=None):
+        if timeout is None or self.heard.is_set():
+            return self._bell.get(timeout=timeout)
+        self.heard.set()
+        self.go_on.wait(10)
+        raise Empty
+
+
+async def test_a_lane_does_not_wait_for_a_thread_that_was_about_to_take_another_one(
+    raw, handler_of, route_of, scene_of
+):
+    """A thread has been called and not yet looked, when the next lane comes in."""
+    handler = handler_of("def")
+    scene = scene_of(route_of(handler, ordering="key", concurrency=2))
+    scene.give(raw(0, b"warm", b"w"))
+    await eventually_async(lambda: settled(scene) and scene.crew._workers._idle)
+    late = scene.crew._workers._bell = Late(scene.crew._workers._bell)
+    scene.give(raw(1, b"warm2", b"w"))
+    await eventually_async(lambda: settled(scene) and scene.crew._workers._idle)
+    handler.held = {b"slow"}
+    scene.give(raw(2, b"slow", b"a"))
+    await eventually_async(late.heard.is_set)
+    scene.give(raw(3, b"quick", b"b"))
+    late.go_on.set()
+    await eventually_async(lambda: b"quick" in handler.done, deadline=3, saying="a free thread may not stay away")
+    handler.held.clear()
+    await eventually_async(lambda: settled(scene))
+
+
+async def test_a_call_that_nobody_heard_does_not_keep_the_next_one_from_being_made(raw, handler_of, route_of, scene_of):
+    """The thread that was called had just given up waiting, and took the lane without having heard."""
+    handler = handler_of("def")
+    handler.failures = {b"again": 1}
+    handler.held = {b"slow"}
+    scene = scene_of(route_of(handler, ordering="key", concurrency=2))
+    bell = scene.crew._workers._bell = Gone(scene.crew._workers._bell)
+    scene.give(raw(0, b"again", b"k"))
+    await eventually_async(bell.heard.is_set)
+    scene.give(raw(1, b"slow", b"a"))  # calls it
+    bell.go_on.set()
+    await eventually_async(lambda: b"slow" in handler.running)
+    scene.give(raw(2, b"quick", b"b"))
+    await eventually_async(lambda: b"quick" in handler.done, deadline=3, saying="a second thread was allowed")
+    handler.held.clear()
+    await eventually_async(lambda: settled(scene))
+
+
+class NobodyLooks(Workers):
+    """Calls nobody for what is due later."""
+
+    def _call(self):
+        return bool(self._ready) and super()._call()
+
+
+async def attempt_while_busy(raw, handler_of, route_of, scene_of):
+    """A record waits for its next attempt, and the thread that waits for it is given one that takes long."""
+    handler = handler_of("def")
+    handler.failures, handler.held = {b"again": 1}, {b"slow"}
+    backoff = Backoff(initial=0.2, jitter=False)
+    scene = scene_of(route_of(handler, ordering="key", concurrency=2, backoff=backoff))
+    scene.give(raw(0, b"again", b"k"))
+    await eventually_async(lambda: scene.crew._workers._watched < inf)
+    scene.give(raw(1, b"slow", b"s"))
+    await eventually_async(lambda: b"slow" in handler.running)
+    return scene, handler
+
+
+async def test_an_attempt_is_made_in_time_while_the_thread_that_waited_for_it_is_busy(
+    raw, handler_of, route_of, scene_of
+):
+    scene, handler = await attempt_while_busy(raw, handler_of, route_of, scene_of)
+    await eventually_async(lambda: b"again" in handler.done, deadline=3)
+    handler.held = set()
+    await eventually_async(lambda: settled(scene))
+
+
+async def test_without_a_call_for_what_is_due_it_would_wait_for_the_busy_one(
+    raw, handler_of, route_of, scene_of, monkeypatch
+):
+    monkeypatch.setattr("kafkaboot.consumer.thread_crew.Workers", NobodyLooks)
+    scene, handler = await attempt_while_busy(raw, handler_of, route_of, scene_of)
+    with pytest.raises(AssertionError):
+        await eventually_async(lambda: b"again" in handler.done, deadline=0.5)
+    handler.held = set()
+    await eventually_async(lambda: settled(scene))
+
+
+async def test_an_attempt_that_is_due_changes_no_thread(raw, handler_of, route_of, scene_of):
+    """The one that failed waits for it, while nothing else is to be done."""
+    handler = handler_of("def")
+    handler.failures = {b"again": 3}
+    scene = scene_of(route_of(handler, ordering="partition", concurrency=8, id="alone"))
+    scene.give(raw(0, b"again"), raw(1, b"next"))
+    await eventually_async(lambda: settled(scene))
+    assert [attempt for value, attempt in handler.calls if value == b"again"] == [1, 2, 3, 4]
+    assert len(threads("alone")) == 1
+
+
+async def test_the_earliest_of_all_that_is_due_is_looked_at_first(raw, handler_of, route_of, scene_of):
+    """A thread that waits for a later moment does not keep an earlier one from being watched."""
+    handler = handler_of("def")
+    handler.failures, handler.held = {b"soon": 1, b"later": 1}, {b"soon", b"slow"}
+    backoff = Backoff(initial=0.01, multiplier=50, jitter=False)
+    scene = scene_of(route_of(handler, ordering="key", concurrency=3, backoff=backoff))
+    scene.assignment.attempts[0] = Attempts(1, 0.0)  # its next wait is fifty times as long
+    scene.give(raw(0, b"later", b"l"))
+    await eventually_async(lambda: scene.crew._workers._watched < inf)
+    scene.give(raw(1, b"soon", b"s"), raw(2, b"slow", b"o"))
+    await eventually_async(lambda: len(handler.running) == 2)
+    handler.held = {b"slow"}
+    await eventually_async(lambda: {b"soon", b"later"} <= set(handler.done), deadline=3)
+    assert handler.done == [b"soon", b"later"]
+    handler.held = set()
+    await eventually_async(lambda: settled(scene))
+
+
+async def test_threads_that_are_let_go_leave_even_while_something_is_due(raw, handler_of, route_of, scene_of):
+    handler = handler_of("def")
+    scene = scene_of(route_of(handler, id="leaves"))
+    scene.give(raw(0, b"0"))
+    await eventually_async(lambda: settled(scene))
+    scene.crew._workers.later(60, Lane(scene.holding.lanes_of(scene.route), None, []))
+    scene.crew.cancel()
+    await eventually_async(lambda: not threads("leaves"))
