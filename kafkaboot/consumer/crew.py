@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from kafkaboot.consumer.route import Again, Away, Detour, Failed, Halt
 from kafkaboot.consumer.telling import Telling
+from kafkaboot.consumer.turnstile import Turnstile
 from kafkaboot.errors import KafkabootError, ProcessDiedError
 from kafkaboot.message import explain
 
@@ -62,7 +63,7 @@ class Crew(ABC):
         self._loop = loop
         self._group = group
         self._gate = gate
-        self._lock = threading.Lock()
+        self._lock = Turnstile()
         self._arrivals = threading.Lock()
         self._telling = Telling(route, group)
         self._paused: list[Lane] = []
@@ -160,7 +161,7 @@ class Crew(ABC):
         deaths = chunk.assignment.suspects.pop(record.offset(), None)
         return None if deaths is None else ProcessDiedError(deaths)
 
-    def _is_ready(self, lane: Lane, error: BaseException | None) -> bool:
+    def is_ready(self, lane: Lane, error: BaseException | None) -> bool:
         """The wait of a lane is over, and with `error` what its record failed of is decided only now."""
         return lane.lanes.assignment.live if error is None else self._failed(lane, error)
 

@@ -251,7 +251,7 @@ class LoopCrew(Crew):
         self._loop.call_later(delay, self._due, lane, error)
 
     def _due(self, lane: Lane, error: BaseException | None) -> None:
-        if self._is_ready(lane, error):
+        if self.is_ready(lane, error):
             self._resume(lane)
 
     def _resume(self, lane: Lane) -> None:

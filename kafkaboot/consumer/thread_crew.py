@@ -30,8 +30,8 @@ class ThreadCrew(Crew):
 
     def __init__(self, route: Route, loop: asyncio.AbstractEventLoop, group: Surroundings, gate: Gate) -> None:
         super().__init__(route, loop, group, gate)
-        self._workers = Workers(route, self._lock, self._take, self._is_ready)
         self._piece = self._handle_batch if route.batch_call else self._handle
+        self._workers = Workers(route, self._lock, self)
 
     def hand(self, lanes: Lanes, chunk: Chunk, todo: Sequence[int]) -> None:
         """Take over records; on the poller's thread."""
@@ -44,20 +44,14 @@ class ThreadCrew(Crew):
         """Let idle threads go. A thread inside a handler cannot be stopped; it is a daemon."""
         self._workers.close()
 
-    def _take(self, lane: Lane) -> bool:
+    def handle(self, lane: Lane) -> bool:
         """Handle the lane's first piece, on a worker's thread; answers whether the lane is ready for more."""
         me = threading.get_ident()
         self._at[me] = lane
         try:
             return self._piece(lane)
-        except BaseException as error:
-            self._group.crashed(error)
-            raise
         finally:
-            with self._lock:
-                del self._at[me]
-                lane.lanes.running -= 1
-            self._gate.progressed()
+            del self._at[me]
 
     def _handle(self, lane: Lane) -> bool:
         """Handle the lane's first piece; answers whether the lane is ready for more."""
@@ -183,6 +177,14 @@ class ThreadCrew(Crew):
             return cause is None or self._failed(lane, cause)
         with self._lock:
             return run.proceed()
+
+    def progressed(self) -> None:
+        """A worker has left a lane."""
+        self._gate.progressed()
+
+    def crashed(self, error: BaseException) -> None:
+        """A worker died of something that is no ordinary exception."""
+        self._group.crashed(error)
 
     def _later(self, delay: float, lane: Lane, error: BaseException | None = None) -> None:
         self._workers.later(delay, lane, error)

@@ -2,7 +2,6 @@
 
 import threading
 from math import inf
-from queue import Empty
 
 import pytest
 
@@ -21,66 +20,79 @@ def threads(name):
     return [thread for thread in threading.enumerate() if name in thread.name]
 
 
-class Late:
-    """A bell whose first listener hears it late."""
+class Hold:
+    """Holds a thread at one place, once."""
 
-    def __init__(self, bell):
-        self.heard, self.go_on = threading.Event(), threading.Event()
-        self._bell = bell
+    def __init__(self):
+        self.reached, self.go_on = threading.Event(), threading.Event()
 
-    def get(self, timeout=None):
-        self._bell.get(timeout=timeout)
-        if not self.heard.is_set():
-            self.heard.set()
+    def here(self):
+        if not self.reached.is_set():
+            self.reached.set()
             self.go_on.wait(10)
 
-    def __getattr__(self, name):
-        return getattr(self._bell, name)
 
+class TooLate:
+    """The bell of a thread that gives up waiting in the very moment at which it is rung."""
 
-class Gone(Late):
-    """A bell that rings in the very moment at which its listener gives up waiting."""
+    def __init__(self, bell, hold):
+        self._bell, self._hold = bell, hold
 
-    def get(self, timeout=None):
-        if timeout is None or self.heard.is_set():
-            return self._bell.get(timeout=timeout)
-        self.heard.set()
-        self.go_on.wait(10)
-        raise Empty
+    def __hash__(self):
+        return hash(self._bell)
+
+    def __eq__(self, other):
+        return other is self._bell
+
+    def acquire(self, timeout=None):
+        if timeout is None:
+            return self._bell.acquire()
+        self._hold.here()
+        return False
 
 
 async def test_a_lane_does_not_wait_for_a_thread_that_was_about_to_take_another_one(
-    raw, handler_of, route_of, scene_of
+    raw, handler_of, route_of, scene_of, monkeypatch
 ):
     """A thread has been called and not yet looked, when the next lane comes in."""
     handler = handler_of("def")
     scene = scene_of(route_of(handler, ordering="key", concurrency=2))
+    workers, hold = scene.crew._workers, Hold()
+    wait = workers._wait
+
+    def slowly(bell, until):
+        bell.acquire()
+        bell.release()
+        hold.here()
+        wait(bell, until)
+
+    monkeypatch.setattr(workers, "_wait", slowly)
     scene.give(raw(0, b"warm", b"w"))
-    await eventually_async(lambda: settled(scene) and scene.crew._workers._idle)
-    late = scene.crew._workers._bell = Late(scene.crew._workers._bell)
-    scene.give(raw(1, b"warm2", b"w"))
-    await eventually_async(lambda: settled(scene) and scene.crew._workers._idle)
+    await eventually_async(lambda: settled(scene) and workers._idle)
     handler.held = {b"slow"}
-    scene.give(raw(2, b"slow", b"a"))
-    await eventually_async(late.heard.is_set)
-    scene.give(raw(3, b"quick", b"b"))
-    late.go_on.set()
+    scene.give(raw(1, b"slow", b"a"))
+    await eventually_async(hold.reached.is_set)
+    scene.give(raw(2, b"quick", b"b"))
+    hold.go_on.set()
     await eventually_async(lambda: b"quick" in handler.done, deadline=3, saying="a free thread may not stay away")
     handler.held.clear()
     await eventually_async(lambda: settled(scene))
 
 
-async def test_a_call_that_nobody_heard_does_not_keep_the_next_one_from_being_made(raw, handler_of, route_of, scene_of):
-    """The thread that was called had just given up waiting, and took the lane without having heard."""
+async def test_a_call_in_the_moment_of_giving_up_is_heard(raw, handler_of, route_of, scene_of, monkeypatch):
+    """Unheard it would keep everybody else from being called."""
     handler = handler_of("def")
-    handler.failures = {b"again": 1}
-    handler.held = {b"slow"}
+    handler.failures, handler.held = {b"again": 1}, {b"slow"}
     scene = scene_of(route_of(handler, ordering="key", concurrency=2))
-    bell = scene.crew._workers._bell = Gone(scene.crew._workers._bell)
+    workers, hold = scene.crew._workers, Hold()
+    wait = workers._wait
+    monkeypatch.setattr(
+        workers, "_wait", lambda bell, until: wait(bell if until == inf else TooLate(bell, hold), until)
+    )
     scene.give(raw(0, b"again", b"k"))
-    await eventually_async(bell.heard.is_set)
+    await eventually_async(hold.reached.is_set)
     scene.give(raw(1, b"slow", b"a"))  # calls it
-    bell.go_on.set()
+    hold.go_on.set()
     await eventually_async(lambda: b"slow" in handler.running)
     scene.give(raw(2, b"quick", b"b"))
     await eventually_async(lambda: b"quick" in handler.done, deadline=3, saying="a second thread was allowed")
@@ -102,7 +114,7 @@ async def attempt_while_busy(raw, handler_of, route_of, scene_of):
     backoff = Backoff(initial=0.2, jitter=False)
     scene = scene_of(route_of(handler, ordering="key", concurrency=2, backoff=backoff))
     scene.give(raw(0, b"again", b"k"))
-    await eventually_async(lambda: scene.crew._workers._watched < inf)
+    await eventually_async(lambda: scene.crew._workers._watched() < inf)
     scene.give(raw(1, b"slow", b"s"))
     await eventually_async(lambda: b"slow" in handler.running)
     return scene, handler
@@ -147,7 +159,7 @@ async def test_the_earliest_of_all_that_is_due_is_looked_at_first(raw, handler_o
     scene = scene_of(route_of(handler, ordering="key", concurrency=3, backoff=backoff))
     scene.assignment.attempts[0] = Attempts(1, 0.0)  # its next wait is fifty times as long
     scene.give(raw(0, b"later", b"l"))
-    await eventually_async(lambda: scene.crew._workers._watched < inf)
+    await eventually_async(lambda: scene.crew._workers._watched() < inf)
     scene.give(raw(1, b"soon", b"s"), raw(2, b"slow", b"o"))
     await eventually_async(lambda: len(handler.running) == 2)
     handler.held = {b"slow"}
