@@ -1,13 +1,18 @@
 """The threads of a `def` handler: who takes a lane, and who waits until one is due again."""
 
+import random
 import threading
 from math import inf
+from time import monotonic
 
 import pytest
 
+from kafkaboot.client import TP
 from kafkaboot.consumer.backoff import Backoff
 from kafkaboot.consumer.commit_note import Attempts
+from kafkaboot.consumer.holding import Holding
 from kafkaboot.consumer.lanes import Lane
+from kafkaboot.consumer.offsets import Assignment
 from kafkaboot.consumer.workers import Workers
 from kafkaboot.testing import eventually_async
 
@@ -177,3 +182,47 @@ async def test_threads_that_are_let_go_leave_even_while_something_is_due(raw, ha
     scene.crew._workers.later(60, Lane(scene.holding.lanes_of(scene.route), None, []))
     scene.crew.cancel()
     await eventually_async(lambda: not threads("leaves"))
+
+
+async def test_no_call_is_lost_among_thousands_of_waits(raw, route_of, scene_of):
+    """With a queue for a bell, at which all threads waited with a timeout, most such runs stood still for good."""
+    failed = set()
+
+    def call(record, attempt=1):
+        if attempt == 1 and record.offset() % 3 == 0 and (key := (id(record), record.offset())) not in failed:
+            failed.add(key)
+            raise OSError(record.offset())
+
+    scene = scene_of(route_of(call=call, is_async=False, backoff=Backoff(initial=0.001)))
+    partitions = [Holding(Assignment(TP("orders", number), 1)) for number in range(4)]
+    go_on = threading.Event()
+
+    def busy():
+        """Another thread that wants the interpreter, as a poller does."""
+        chance = random.Random(7)
+        while not go_on.is_set():
+            until = monotonic() + chance.random() * 0.003
+            while monotonic() < until:
+                pass
+            go_on.wait(chance.random() * 0.001)
+
+    other = threading.Thread(target=busy, daemon=True)
+    other.start()
+    try:
+        for first in range(0, 3000, 500):
+            for holding in partitions:
+                chunk, todo = holding.assignment.take([raw(i, b"") for i in range(first, first + 500)])
+                lanes = holding.lanes_of(scene.route)
+                lanes.handed += len(todo)
+                scene.crew.hand(lanes, chunk, todo)
+
+        def left():
+            return sum(holding.assignment.unsettled() for holding in partitions)
+
+        while before := left():
+            await eventually_async(lambda before=before: left() < before, saying="it stands still")
+    finally:
+        go_on.set()
+        other.join()
+        for holding in partitions:
+            holding.assignment.live = False
