@@ -39,8 +39,8 @@ chaos: setup        ## the long form of what `make test` does to processes and b
 		tests/unit/consumer/test_machine.py --timeout=1800 -rA
 
 SOAK ?= 3600
-soak: setup         ## random faults for SOAK seconds; SEED=n for the same ones again
-	KB_SOAK=$(SOAK) $(if $(SEED),KB_SEED=$(SEED)) $(BIN)/python -m pytest tests/chaos/test_soak.py -rA -s
+soak: setup         ## a steady 20,000 records/s, then random faults, each for SOAK seconds; SEED=n for the same faults again
+	KB_SOAK=$(SOAK) $(if $(SEED),KB_SEED=$(SEED)) $(BIN)/python -m pytest tests/chaos/test_steady.py tests/chaos/test_soak.py -rA -s
 
 clean:
 	rm -rf $(VENV) $(VENV)-bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
