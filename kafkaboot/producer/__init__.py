@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kafkaboot.producer.bind import Binding, publishing, returns_many
     from kafkaboot.producer.delivery import Delivery
+    from kafkaboot.producer.envelope import Envelope, EnvelopeKind, GivenHeaders, explained
     from kafkaboot.producer.forward import Forward
     from kafkaboot.producer.health import ProducerHealth
+    from kafkaboot.producer.key import key_bytes
     from kafkaboot.producer.pool import Transactions
     from kafkaboot.producer.receipt import Receipt, Receipts
     from kafkaboot.producer.sender import Producer
@@ -23,7 +25,10 @@ if TYPE_CHECKING:
 _FILES = {
     "Binding": "bind",
     "Delivery": "delivery",
+    "Envelope": "envelope",
+    "EnvelopeKind": "envelope",
     "Forward": "forward",
+    "GivenHeaders": "envelope",
     "Producer": "sender",
     "ProducerHealth": "health",
     "ProducerSettings": "settings",
@@ -34,6 +39,8 @@ _FILES = {
     "Transaction": "transaction",
     "TransactionSettings": "settings",
     "Transactions": "pool",
+    "explained": "envelope",
+    "key_bytes": "key",
     "publishing": "bind",
     "returns_many": "bind",
 }
@@ -41,7 +48,10 @@ _FILES = {
 __all__ = [
     "Binding",
     "Delivery",
+    "Envelope",
+    "EnvelopeKind",
     "Forward",
+    "GivenHeaders",
     "Producer",
     "ProducerHealth",
     "ProducerSettings",
@@ -52,6 +62,8 @@ __all__ = [
     "Transaction",
     "TransactionSettings",
     "Transactions",
+    "explained",
+    "key_bytes",
     "publishing",
     "returns_many",
 ]
