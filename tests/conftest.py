@@ -16,9 +16,11 @@ from kafkaboot.client.confluent.factory import ConfluentClients
 from kafkaboot.client.settings import KafkaSettings
 from kafkaboot.dev.broker import NotInstalledError
 from kafkaboot.dev.local import LocalKafka
+from tests.postgres import NotThereError, Postgres
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 # How long an example takes says how busy the machine is.
 settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -52,6 +54,31 @@ def kafka() -> Iterator[LocalKafka]:
         pytest.skip(f"no real Kafka on this machine: {error}")
     with broker:
         yield broker
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL of this session's own; `url()` names a fresh database in it."""
+    try:
+        server = Postgres()
+    except NotThereError as error:
+        if os.environ.get("CI"):
+            pytest.fail(f"CI must test against a real PostgreSQL: {error}")
+        pytest.skip(f"no PostgreSQL on this machine: {error}")
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database that no other test uses, of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'shop.db'}"
+    server: Postgres = request.getfixturevalue("postgres")
+    return server.url()
 
 
 @pytest.fixture

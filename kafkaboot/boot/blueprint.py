@@ -15,6 +15,7 @@ from kafkaboot.boot.conditions import Surroundings
 from kafkaboot.boot.container import Container
 from kafkaboot.boot.exception_names import check_circuits, check_handlers, check_policies
 from kafkaboot.boot.failing import refuse_retry_topics
+from kafkaboot.boot.inboxes import refuse_inboxes
 from kafkaboot.boot.letters import letter_function
 from kafkaboot.boot.pipeline import PUBLISHER, Preparation, refuse_overlaps
 from kafkaboot.boot.report import Report
@@ -22,6 +23,7 @@ from kafkaboot.boot.settings import ApplicationSettings, AutoconfigureSettings
 from kafkaboot.config import ConfigSettings, Configuration, InvalidConfigurationError, ProfilesSettings, load
 from kafkaboot.declare import Declarations, publishing_methods, scan
 from kafkaboot.errors import ConfigurationError
+from kafkaboot.sql import Database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -189,6 +191,8 @@ def draw(
     container.check([handler.demand for handler in handlers])
     refuse_overlaps(handlers)
     refuse_retry_topics(handlers)
+    brought = bool(here.providing(Database))
+    refuse_inboxes(handlers, _bound(configuration, "kafkaboot.databases", sections), brought=brought)
     sections.update({spec.prefix: spec.model for spec in declarations.settings})
     report = Report([*decisions, *left_out], overrides=preparation.overrides)
     analyzers = tuple(one for each in found for one in each.auto.analyzers)

@@ -71,6 +71,16 @@ def on_property(key: str, *values: object, otherwise: bool = False) -> Condition
     return ask
 
 
+def on_setting(key: str) -> Condition:
+    """Yes if the configuration says anything of `key`, or of what stands below it."""
+
+    def ask(here: Surroundings) -> Answer:
+        said = here.configuration.mentions(key)
+        return Answer(said, f"{key} is {'' if said else 'not '}set")
+
+    return ask
+
+
 def on_module(name: str) -> Condition:
     """Yes if the module can be imported. It is looked for, not imported."""
 

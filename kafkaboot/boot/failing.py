@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from kafkaboot.boot.container import Container
+    from kafkaboot.boot.inboxes import Inboxes
     from kafkaboot.boot.pipeline import Handler
-    from kafkaboot.consumer import Route
+    from kafkaboot.consumer import Failing, Route
     from kafkaboot.declare import HandlerSpec
     from kafkaboot.failure import DeadLetters, KeyOrder, Recovery, RetrySettings
 
@@ -140,9 +141,10 @@ class Failures:
         listeners: What wants to hear of rebalances.
     """
 
-    def __init__(self, container: Container) -> None:
+    def __init__(self, container: Container, inboxes: Inboxes | None = None) -> None:
         from kafkaboot.failure import DeadLetters
 
+        self._inboxes = inboxes
         self.retries: dict[str, list[Route]] = {}
         self.listeners: list[object] = []
         self._container = container
@@ -165,7 +167,7 @@ class Failures:
             retry.time_limit,
             exhausted=spec.on_exhausted,
         )
-        route = dataclasses.replace(route, failing=recovery, deaths=retry.deaths)
+        route = dataclasses.replace(route, failing=self._watched(handler, recovery), deaths=retry.deaths)
         return self._with_retry_topics(handler, route, recovery) if retry.topics else route
 
     def _with_retry_topics(self, handler: Handler, route: Route, recovery: Recovery) -> Route:
@@ -196,13 +198,16 @@ class Failures:
             call=None if route.call is None else when_due(route.call, delays[-1], in_lane),
             batch_call=None if route.batch_call is None else batch_when_due(route.batch_call, delays[-1]),
             counters=Counters(),
-            failing=again,
+            failing=self._watched(handler, again),
         )
         self.retries.setdefault(retry_group(handler.group), []).append(later)
-        main = dataclasses.replace(route, failing=dataclasses.replace(recovery, later=topics))
+        main = dataclasses.replace(route, failing=self._watched(handler, dataclasses.replace(recovery, later=topics)))
         if order is None or main.call is None:
             return main
         return dataclasses.replace(main, call=guarded(main.call, order.check(topics)), plain=None)
+
+    def _watched(self, handler: Handler, recovery: Recovery) -> Failing:
+        return recovery if self._inboxes is None else self._inboxes.watching(handler, recovery)
 
     def _order(self, handler: Handler, route: Route) -> KeyOrder | None:
         from kafkaboot.failure import KeyOrder

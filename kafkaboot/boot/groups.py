@@ -14,7 +14,7 @@ from kafkaboot.health import Health, Status
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from kafkaboot.consumer import Route
+    from kafkaboot.consumer import Positions, Route
 
 log = logging.getLogger("kafkaboot.boot")
 
@@ -40,6 +40,7 @@ class Groups:
         died: Callable[[ConsumerGroup, BaseException], None],
         hooks: Sequence[object] = (),
         retries: Mapping[str, Sequence[Route]] = MappingProxyType({}),
+        positions: Mapping[str, Positions] = MappingProxyType({}),
     ) -> None:
         """Begin to poll, from the running event loop.
 
@@ -48,12 +49,15 @@ class Groups:
             retries: Those of retry topics, by group.
             died: Called on the event loop when a group can go no further.
             hooks: Listeners of the consumer's happenings.
+            positions: By group, where its partitions stand in something else than Kafka.
         """
         loop = asyncio.get_running_loop()
         often = min(self._settings.commit_interval, RETRIES_COMMIT)
         quick = self._settings.model_copy(update={"commit_interval": often})
         made = [
-            ConsumerGroup(name, of_group, self._clients, settings, died=died, hooks=hooks)
+            ConsumerGroup(
+                name, of_group, self._clients, settings, died=died, hooks=hooks, positions=positions.get(name)
+            )
             for of_groups, settings in ((routes, self._settings), (retries, quick))
             for name, of_group in of_groups.items()
         ]

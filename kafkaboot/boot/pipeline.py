@@ -16,25 +16,27 @@ from typing import TYPE_CHECKING, Any
 from kafkaboot.boot.component import dependency
 from kafkaboot.boot.failing import policy, retry_topics
 from kafkaboot.boot.graph import Demand
+from kafkaboot.boot.inboxes import check_transaction
 from kafkaboot.boot.letters import letter_topics
 from kafkaboot.boot.report import Override
 from kafkaboot.config import InvalidConfigurationError, Problem, nearest
 from kafkaboot.declare import Kind, event_name, read_signature
 from kafkaboot.errors import DeclarationError
+from kafkaboot.sql import wanted
 from kafkaboot.topics import naming
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from kafkaboot.config import Configuration
-    from kafkaboot.consumer import Forwarding, HandlerSettings, Route
+    from kafkaboot.consumer import Around, Forwarding, HandlerSettings, Route
     from kafkaboot.declare import HandlerSpec, PublisherSpec, RetryPolicy, Signature
     from kafkaboot.failure import Circuits, CircuitSettings, DeadLetterSettings, RetrySettings
 
 log = logging.getLogger("kafkaboot.boot")
 
-SELF, PUBLISHER, CIRCUIT = "self", "@publisher", "circuit="
-"""A handler's wishes that are no parameters: the component that it is a method of, the producer, the circuits."""
+SELF, PUBLISHER, CIRCUIT, INBOX = "self", "@publisher", "circuit=", "inbox="
+"""A handler's wishes that are no parameters: the component that it is a method of, producer, circuits, databases."""
 
 DEFAULT_BATCH = 500
 """Records of a batch whose handler names no size."""
@@ -88,6 +90,7 @@ class HandlerRow:
     retry_delays: tuple[str, ...]
     on_exhausted: str
     dead_letters: tuple[str, ...]
+    inbox: str | None
 
 
 def row(handler: Handler, letters: DeadLetterSettings | None) -> HandlerRow:
@@ -111,6 +114,7 @@ def row(handler: Handler, letters: DeadLetterSettings | None) -> HandlerRow:
         tuple(map(naming.written, handler.retry.topics)),
         spec.on_exhausted,
         tuple(letter_topics(handler, letters)) if letters is not None else (),
+        ("the only database" if spec.inbox is True else spec.inbox) or None,
     )
 
 
@@ -168,8 +172,14 @@ class Preparation:
     def _prepared(self, declared: HandlerSpec) -> Handler:
         spec = self._resolved(self._overridden(declared))
         signature = read_signature(
-            spec.function, spec.where, injectable=self.injectable, batch=spec.batch, method=spec.owner is not None
+            spec.function,
+            spec.where,
+            injectable=self.injectable,
+            batch=spec.batch,
+            method=spec.owner is not None,
+            transaction=lambda kind: wanted(kind) is not None and (bool(spec.inbox) or not self.injectable(kind)),
         )
+        check_transaction(spec, signature)
         wishes = [
             dependency(parameter.name, parameter.annotation, parameter.default)
             for parameter in signature.parameters
@@ -185,6 +195,10 @@ class Preparation:
             from kafkaboot.failure import Circuits
 
             wishes.append(dependency(CIRCUIT, Circuits))
+        if spec.inbox:
+            from kafkaboot.sql import Databases
+
+            wishes.append(dependency(INBOX, Databases))
         payload = signature.payload
         retry, retry_name = policy(spec, self.policies)
         if retry.keep_order is not None and spec.ordering == "partition":
@@ -279,7 +293,12 @@ def refuse_overlaps(handlers: Sequence[Handler]) -> None:
 
 
 def route(
-    handler: Handler, owner: Any, filled: Mapping[str, Any], producer: Any, circuits: Circuits | None = None
+    handler: Handler,
+    owner: Any,
+    filled: Mapping[str, Any],
+    producer: Any,
+    circuits: Circuits | None = None,
+    around: Around | None = None,
 ) -> Route:
     """The handler as the engine runs it.
 
@@ -289,6 +308,7 @@ def route(
         filled: Its components, by parameter.
         producer: The `Producer`, where what it returns is published; else `None`.
         circuits: The circuits, where it is called through one; else `None`.
+        around: What its calls stand in; its inbox.
     """
     from kafkaboot.consumer import Backoff, Counters, Route
     from kafkaboot.consumer.invoke import Calls
@@ -307,6 +327,7 @@ def route(
         timeout=spec.timeout,
         accepts=spec.filter,
         guard=None if spec.circuit is None or circuits is None else _guard(handler, circuits, is_async=is_async),
+        around=around,
     )
     retry = handler.retry
     return Route(

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from kafkaboot.boot.component import APPLICATION
 from kafkaboot.boot.desk import DeskBroker
-from kafkaboot.boot.failing import Failures, retry_uses
+from kafkaboot.boot.failing import Failures, retry_group, retry_uses
 from kafkaboot.boot.groups import Groups
+from kafkaboot.boot.inboxes import Inboxes
 from kafkaboot.boot.letters import letter_uses
 from kafkaboot.boot.lifecycle import in_thread
-from kafkaboot.boot.pipeline import CIRCUIT, PUBLISHER, SELF, route
+from kafkaboot.boot.pipeline import CIRCUIT, INBOX, PUBLISHER, SELF, route
 from kafkaboot.boot.wiring.topics import TopicCheck, topic_places
 from kafkaboot.client import ClientFactory
 from kafkaboot.declare import hooks, publishing_methods, resolve
@@ -21,6 +22,7 @@ from kafkaboot.errors import DeclarationError
 from kafkaboot.failure import Circuits, DeadLetters, DeadLetterSettings
 from kafkaboot.health import HealthIndicator
 from kafkaboot.producer import Producer
+from kafkaboot.sql import Databases
 from kafkaboot.topics import TopicSettings, TopicUse, Wanted, wanted_topics
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from kafkaboot.boot.container import Container
     from kafkaboot.boot.lifecycle import Lifecycle
     from kafkaboot.boot.pipeline import Handler
-    from kafkaboot.consumer import ConsumerGroup, Route
+    from kafkaboot.consumer import Around, ConsumerGroup, Route
     from kafkaboot.declare import PublisherSpec
 
 T = TypeVar("T")
@@ -78,9 +80,13 @@ async def start(
     groups = _one(container, Groups)
     if groups is not None:
         try:
-            failures = Failures(container)
-            routes = routes_of(blueprint, failures)
-            groups.start(routes, died, [*listeners, *failures.listeners], failures.retries)
+            inboxes = Inboxes(_one(container, Databases))
+            failures = Failures(container, inboxes)
+            routes = routes_of(blueprint, failures, inboxes)
+            if inboxes.databases is not None:
+                await in_thread(inboxes.databases.prepare)
+            positions = inboxes.positions({group: retry_group(group) for group in routes})
+            groups.start(routes, died, [*listeners, *failures.listeners], failures.retries, positions)
         except BaseException:
             await groups.stop()  # those that came first poll already
             raise
@@ -198,11 +204,12 @@ def _takes_part(component: Component) -> bool:
     return bool(component.starts) or (isinstance(component.provides, type) and any(hooks(component.provides)))
 
 
-def routes_of(blueprint: Blueprint, failures: Failures) -> dict[str, list[Route]]:
+def routes_of(blueprint: Blueprint, failures: Failures, inboxes: Inboxes) -> dict[str, list[Route]]:
     """The blueprint's handlers as the engine runs them, by group; what they need is built."""
     routes: dict[str, list[Route]] = {}
     for handler in blueprint.handlers:
-        routes.setdefault(handler.group, []).append(failures.wire(handler, _called(blueprint, handler)))
+        called = _called(blueprint, handler, inboxes.around(handler))
+        routes.setdefault(handler.group, []).append(failures.wire(handler, called))
     return routes
 
 
@@ -212,10 +219,10 @@ def route_of(blueprint: Blueprint, handler: Handler) -> Route:
     return replace(Failures(blueprint.container).wire(handler, called), call=called.call)
 
 
-def _called(blueprint: Blueprint, handler: Handler) -> Route:
+def _called(blueprint: Blueprint, handler: Handler, around: Around | None = None) -> Route:
     filled = blueprint.container.arguments(handler.demand)
-    producer, owner, circuits = (filled.pop(wish, None) for wish in (PUBLISHER, SELF, CIRCUIT))
-    return route(handler, owner, filled, producer, circuits)
+    producer, owner, circuits, _ = (filled.pop(wish, None) for wish in (PUBLISHER, SELF, CIRCUIT, INBOX))
+    return route(handler, owner, filled, producer, circuits, around)
 
 
 def _one(container: Container, wanted: type[Any]) -> Any:

@@ -22,6 +22,8 @@ HOUSE = {
     "producer": "kafkaboot.boot.wiring.producer:PRODUCER",
     "consumer": "kafkaboot.boot.wiring.consumer:CONSUMER",
     "circuits": "kafkaboot.boot.wiring.circuits:CIRCUITS",
+    "databases": "kafkaboot.boot.wiring.sql:DATABASES",
+    "outbox": "kafkaboot.boot.wiring.sql:OUTBOX",
     "workbench": "kafkaboot.boot.wiring.workbench:WORKBENCH",
     "dead-letter": "kafkaboot.boot.wiring.dead_letter:DEAD_LETTERS",
     "topics": "kafkaboot.boot.wiring.topics:TOPICS",

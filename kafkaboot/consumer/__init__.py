@@ -5,6 +5,7 @@ from kafkaboot.consumer.group import ConsumerGroup
 from kafkaboot.consumer.invoke import Calls
 from kafkaboot.consumer.route import (
     Again,
+    Around,
     Away,
     BatchCall,
     Call,
@@ -14,6 +15,7 @@ from kafkaboot.consumer.route import (
     Failing,
     Forwarding,
     Halt,
+    Positions,
     Route,
     Settled,
     Verdict,
@@ -22,6 +24,7 @@ from kafkaboot.consumer.settings import ConsumerSettings, HandlerSettings
 
 __all__ = [
     "Again",
+    "Around",
     "Away",
     "Backoff",
     "BatchCall",
@@ -36,6 +39,7 @@ __all__ = [
     "Forwarding",
     "Halt",
     "HandlerSettings",
+    "Positions",
     "Route",
     "Settled",
     "Verdict",

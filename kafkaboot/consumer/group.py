@@ -14,6 +14,7 @@ from kafkaboot.consumer.dispatch import Dispatch
 from kafkaboot.consumer.health import GroupHealth
 from kafkaboot.consumer.loop_crew import LoopCrew
 from kafkaboot.consumer.poller import Poller
+from kafkaboot.consumer.standing import Standing
 from kafkaboot.consumer.thread_crew import ThreadCrew
 from kafkaboot.consumer.watch import Watch
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from kafkaboot.consumer.holding import Holding
     from kafkaboot.consumer.lanes import Lanes
     from kafkaboot.consumer.offsets import Assignment, Chunk
-    from kafkaboot.consumer.route import Route
+    from kafkaboot.consumer.route import Positions, Route
     from kafkaboot.consumer.settings import ConsumerSettings
     from kafkaboot.health import Health
     from kafkaboot.hooks import OnFailure
@@ -49,6 +50,7 @@ class ConsumerGroup:
         died: Called on the event loop when the group can go no further.
         hooks: Listeners: any of `OnFailure`, `OnRebalance`, `OnCommit`.
         clock: Time.
+        positions: Where its partitions stand in something else than Kafka.
 
     Raises:
         DeclarationError: Two handlers claim the same records.
@@ -64,6 +66,7 @@ class ConsumerGroup:
         died: Callable[[ConsumerGroup, BaseException], None],
         hooks: Sequence[object] = (),
         clock: Clock | None = None,
+        positions: Positions | None = None,
     ) -> None:
         self.name = name
         self.routes = list(routes)
@@ -75,6 +78,7 @@ class ConsumerGroup:
         self._clients = clients
         self._died = died
         self._hooks = hooks
+        self._positions = positions
         self._crews: dict[str, Crew] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ended: asyncio.Future[bool] | None = None
@@ -136,8 +140,11 @@ class ConsumerGroup:
         assert loop is not None
         assert ended is not None
         drained = False
+        standing = Standing(poller, self._positions) if self._positions is not None else None
         try:
-            drained = poller.run()
+            drained = poller.run(standing)
+            if standing is not None:
+                standing.end()
         except BaseException as error:
             self.crashed(error)
         finally:

@@ -22,7 +22,7 @@ from kafkaboot.message.headers import KB_CORRELATION_ID
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from kafkaboot.consumer.route import BatchCall, Call, Counters
+    from kafkaboot.consumer.route import Around, BatchCall, Call, Counters
     from kafkaboot.declare import Parameter, Signature
     from kafkaboot.message import RawRecord
 
@@ -41,6 +41,7 @@ class Calls:
         accepts: The handler's filter: what it refuses is settled without a call.
         counters: Where filtered records are counted.
         guard: Wraps what is called for records that were accepted, its timeout included: its circuit.
+        around: What each call stands in; see `Around`.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Calls:
         timeout: float | None = None,
         accepts: Callable[[Record], bool] | None = None,
         guard: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None,
+        around: Around | None = None,
     ) -> None:
         self._signature = signature
         self._filled = dict(filled)
@@ -64,6 +66,7 @@ class Calls:
         self._timeout = timeout
         self._accepts = accepts
         self._guard = guard
+        self._around = around
         self._counters = counters
         self._is_async = is_async
         self._lock = threading.Lock()
@@ -82,6 +85,8 @@ class Calls:
             call = _by_getters(self._function, [(p.name, self._getter(p)) for p in self._open])
         if self._is_async and self._timeout is not None:
             call = self._timed(call)
+        if self._around is not None:
+            call = self._around.single(call)
         if self._guard is not None:
             call = self._guard(call)
         if self._accepts is not None:
@@ -91,7 +96,12 @@ class Calls:
     def plain(self) -> Plain | None:
         """The shorter way, for handlers that take their payload and components only."""
         payload = self._payload_alone()
-        if payload is None or self._accepts is not None or (self._is_async and self._timeout is not None):
+        if (
+            payload is None
+            or self._around is not None
+            or self._accepts is not None
+            or (self._is_async and self._timeout is not None)
+        ):
             return None
         function = self._function if self._guard is None else self._guard(self._function)
         return Plain(function, decoder(payload.annotation), payload.annotation)
@@ -115,6 +125,8 @@ class Calls:
 
         if self._is_async and self._timeout is not None:
             call = self._timed(call)
+        if self._around is not None:
+            call = self._around.batch(call)
         if self._guard is not None:
             call = self._guard(call)
         if self._accepts is not None:
@@ -132,6 +144,8 @@ class Calls:
             return lambda raw, _: Record.of(raw)
         if kind is Kind.CONTEXT:
             return self._context
+        if kind is Kind.TRANSACTION:
+            return self._transaction
         wants_text = parameter.annotation is str
 
         def text_of(raw: RawRecord, _: int) -> Any:
@@ -153,6 +167,8 @@ class Calls:
             return lambda raws, _: [Record.of(raw) for raw in raws]
         if parameter.kind is Kind.CONTEXT:
             return lambda raws, attempt: self._context(raws[0], attempt)
+        if parameter.kind is Kind.TRANSACTION:
+            return self._transaction
         annotation, decode = parameter.annotation, decoder(parameter.annotation)
 
         def decoded(raws: Sequence[RawRecord], _: int) -> Any:
@@ -176,6 +192,10 @@ class Calls:
             None if correlation is None else correlation.decode("utf-8", "replace"),
             self._logger,
         )
+
+    def _transaction(self, _: object, __: int) -> Any:
+        assert self._around is not None
+        return self._around.current()
 
     # --- around the call, only where the handler asks for it
 

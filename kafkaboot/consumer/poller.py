@@ -21,7 +21,7 @@ from kafkaboot.errors import BrokerUnreachableError, ClientError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from kafkaboot.client import Committed, ConsumerPort
+    from kafkaboot.client import Committed, ConsumerPort, RebalanceListener
     from kafkaboot.clock import Clock
     from kafkaboot.consumer.backpressure import Gate
     from kafkaboot.consumer.commit_note import Note
@@ -100,9 +100,9 @@ class Poller:
 
     # --- the loop
 
-    def run(self) -> bool:
+    def run(self, listener: RebalanceListener | None = None) -> bool:
         """Poll until `stop`; answers whether everything at work was finished by the deadline."""
-        self.consumer.subscribe(self._dispatch.subscription(), self)
+        self.consumer.subscribe(self._dispatch.subscription(), listener or self)
         while not self.stopping:
             self.turn()
         return self._drain()

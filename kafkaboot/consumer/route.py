@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 from kafkaboot.errors import Signal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from kafkaboot.client import TP
+    from kafkaboot.consumer.offsets import Assignment
     from kafkaboot.message import RawRecord
 
 Ordering = Literal["partition", "key", "unordered"]
@@ -30,6 +32,23 @@ class BatchCall(Protocol):
 
     def __call__(self, raws: Sequence[RawRecord], attempt: int = 1) -> Any:
         """`attempt` counts for the first record."""
+
+
+class Around(Protocol):
+    """What a handler's calls stand in: a transaction of a database (`sql` fulfils it).
+
+    It stands inside of the handler's filter and circuit, and outside of its timeout: a timeout that hit a commit would
+    leave open what became of it.
+    """
+
+    def single(self, call: Call) -> Call:
+        """The call for single records, as it is to be made."""
+
+    def batch(self, call: BatchCall) -> BatchCall:
+        """The same for lists of records."""
+
+    def current(self) -> Any:
+        """What a handler's parameter of the kind `TRANSACTION` is filled with, during its call."""
 
 
 class Plain(NamedTuple):
@@ -141,6 +160,19 @@ class Failing(Protocol):
 
     def judge(self, failed: Failed) -> Verdict:
         """Decide; must not block."""
+
+
+class Positions(Protocol):
+    """Where partitions stand in something else than Kafka (`sql` fulfils it). The poller's thread calls; it may block."""
+
+    def begin(self, assignments: Sequence[Assignment]) -> Mapping[TP, int]:
+        """New assignments, before their first record: the offsets to begin at, which win over the group's."""
+
+    def end(self, assignments: Sequence[Assignment]) -> None:
+        """They are given back in order, and everything before their `position` is settled."""
+
+    def forget(self, partitions: Sequence[TP]) -> None:
+        """They are somebody else's already."""
 
 
 @dataclass(slots=True)

@@ -96,4 +96,6 @@ class HandlerSettings(BaseModel):
     on_exhausted: Literal["dead-letter", "skip", "stop"] | None = None
     circuit: str | None = Field(None, pattern=r"^\w[\w-]*$", description="A name under `kafkaboot.circuits`.")
     start: Literal["earliest", "latest"] | None = None
+    inbox: bool | str | None = Field(None, description="`true`, or a name under `kafkaboot.databases`.")
+    inbox_key: str | None = Field(None, description="The header that says which records are repetitions.")
     enabled: bool = Field(True, description="`false` leaves the handler out.")

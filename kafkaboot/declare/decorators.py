@@ -35,6 +35,8 @@ def event_handler(
     circuit: str | None = None,
     filter: Callable[[Record], bool] | None = None,  # noqa: A002
     start: Start | None = None,
+    inbox: bool | str | None = None,
+    inbox_key: str | Callable[[Record], Any] | None = None,
 ) -> Callable[[F], F]:
     """Let a function, or a component's method, take the records of topics.
 
@@ -59,6 +61,11 @@ def event_handler(
             lanes, and none is given up. Default: none.
         filter: A predicate on the record; what it refuses is settled and counted as filtered.
         start: Where a group without offsets begins, `"earliest"` (default) or `"latest"`.
+        inbox: `True`, or a name under `kafkaboot.databases`: the handler is called in a transaction of that database,
+            takes its session or connection, and its record's offset is written in the same transaction. What returns
+            is committed, and is settled by that, once; what raises is rolled back. Default: no.
+        inbox_key: With `inbox`: a header's name (`"ce_id"`), or a function that gets the `Record`. A record whose key
+            was handled within `inbox-window` is a repetition, and settled without a call.
 
     Raises:
         DeclarationError: At once, when the options contradict each other or the object is no function.
@@ -83,6 +90,8 @@ def event_handler(
         "circuit": circuit,
         "filter": filter,
         "start": start,
+        "inbox": inbox,
+        "inbox_key": inbox_key,
     }
     given = {name: value for name, value in options.items() if value is not None}
     checked = _checked(given, where)
@@ -146,6 +155,21 @@ def _checked(given: dict[str, Any], where: str) -> dict[str, Any]:
     if "timeout" in given:
         given = given | {"timeout": checks.seconds("timeout", given["timeout"], where)}
     _check_retry(given.get("retry"), where)
+    if isinstance(given.get("inbox"), str):
+        checks.text("event_handler", "inbox", given["inbox"], where, example='inbox="main"')
+    elif not isinstance(given.get("inbox", False), bool):
+        raise DeclarationError(
+            f"@event_handler: inbox={given['inbox']!r} is neither True nor a database's name",
+            where=where,
+            todo='write inbox=True, or inbox="main" for kafkaboot.databases.main',
+        )
+    key = given.get("inbox_key")
+    if key is not None and not isinstance(key, str) and (not callable(key) or inspect.iscoroutinefunction(key)):
+        raise DeclarationError(
+            f"@event_handler: inbox_key must be a header's name or a plain function of the record, not {key!r}",
+            where=where,
+            todo='for example inbox_key="ce_id"',
+        )
     if "filter" in given and (not callable(given["filter"]) or inspect.iscoroutinefunction(given["filter"])):
         raise DeclarationError(
             f"@event_handler: filter must be a plain function of the record, not {given['filter']!r}",

@@ -29,10 +29,12 @@ class Kind(Enum):
     KEY = "key"
     CONTEXT = "context"
     INJECT = "inject"
+    TRANSACTION = "transaction"
 
 
 PAYLOAD, BATCH, RECORD, RECORDS = Kind.PAYLOAD, Kind.BATCH, Kind.RECORD, Kind.RECORDS
 HEADER, KEY, CONTEXT, INJECT = Kind.HEADER, Kind.KEY, Kind.CONTEXT, Kind.INJECT
+TRANSACTION = Kind.TRANSACTION
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,7 @@ def read_signature(
     injectable: Callable[[Any], bool] = lambda _: False,
     batch: bool | int | None = None,
     method: bool = False,
+    transaction: Callable[[Any], bool] = lambda _: False,
 ) -> Signature:
     """Decide what fills each parameter.
 
@@ -99,16 +102,25 @@ def read_signature(
         injectable: Whether a type is provided by a component, a settings class or the house.
         batch: The handler's `batch` option; `None` lets `list[T]` decide, `False` reads `list[T]` as one JSON array.
         method: Whether the function's first parameter is `self`.
+        transaction: Whether a type is that of the transaction in which the handler is called.
 
     Raises:
         DeclarationError: A parameter that cannot be filled by name, or contradicts the others.
     """
-    return _Reader(function, where, injectable, batch).read(method=method)
+    return _Reader(function, where, injectable, batch, transaction).read(method=method)
 
 
 class _Reader:
-    def __init__(self, function: Any, where: str, injectable: Callable[[Any], bool], batch: bool | int | None) -> None:
+    def __init__(
+        self,
+        function: Any,
+        where: str,
+        injectable: Callable[[Any], bool],
+        batch: bool | int | None,
+        transaction: Callable[[Any], bool],
+    ) -> None:
         self.function, self.where, self.injectable, self.batch = function, where, injectable, batch
+        self.transaction = transaction
         self.name = getattr(function, "__name__", repr(function))
 
     def read(self, *, method: bool) -> Signature:
@@ -180,6 +192,8 @@ class _Reader:
         element = typing.get_args(inner)[0] if typing.get_origin(inner) is list else None
         if element is Record:
             return filled(RECORDS, Record)
+        if self.transaction(inner):
+            return filled(TRANSACTION, inner)
         if self.injectable(inner) or (element is not None and self.injectable(element)):
             return filled(INJECT, annotation)
         # Whether it is the payload is decided when all parameters are known.

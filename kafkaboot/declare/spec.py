@@ -165,6 +165,8 @@ class HandlerSpec:
         circuit: The name of the circuit through which it is called.
         filter: A predicate on the record; what it refuses is settled and counted.
         start: Where a new group begins.
+        inbox: Whether it is called in a database's transaction: `True`, or the database's name.
+        inbox_key: The header, or a function of the record, that says which records are repetitions.
         where: File and line of `@event_handler`.
         owner: The component's class, where the function is its method.
         publishers: What becomes of the returned value, in the order in which the decorators stand.
@@ -186,6 +188,8 @@ class HandlerSpec:
     circuit: str | None = None
     filter: Callable[[Record], bool] | None = None
     start: Start = "earliest"
+    inbox: bool | str = False
+    inbox_key: str | Callable[[Record], Any] | None = None
     where: str = ""
     owner: Class | None = None
     publishers: tuple[PublisherSpec, ...] = ()

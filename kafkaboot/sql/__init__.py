@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kafkaboot.sql.calls import InTransaction
-    from kafkaboot.sql.database import Database, Databases
+    from kafkaboot.sql.database import Database, Databases, unclear
     from kafkaboot.sql.faults import DatabaseError, TablesError, need_sqlalchemy, no_such_database
     from kafkaboot.sql.inbox import Inbox
     from kafkaboot.sql.keys import Keys
     from kafkaboot.sql.outbox import Outbox
+    from kafkaboot.sql.parameters import Wanted, wanted
     from kafkaboot.sql.relay import Relay
     from kafkaboot.sql.settings import DatabaseSettings, OutboxSettings
     from kafkaboot.sql.tables import INBOX_TABLES, OUTBOX_TABLES
@@ -33,8 +34,11 @@ _FILES = {
     "OutboxSettings": "settings",
     "Relay": "relay",
     "TablesError": "faults",
+    "Wanted": "parameters",
     "need_sqlalchemy": "faults",
     "no_such_database": "faults",
+    "unclear": "database",
+    "wanted": "parameters",
 }
 
 __all__ = [
@@ -51,8 +55,11 @@ __all__ = [
     "OutboxSettings",
     "Relay",
     "TablesError",
+    "Wanted",
     "need_sqlalchemy",
     "no_such_database",
+    "unclear",
+    "wanted",
 ]
 
 

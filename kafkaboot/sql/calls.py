@@ -1,4 +1,4 @@
-"""A handler's call inside a transaction: its de-duplication keys, its own SQL, and its records' offsets, all or nothing.
+"""A handler's call in a transaction: its de-duplication keys, its own SQL, and its records' offsets, all or nothing.
 
 What is written for `async def` and for `def` differs in `await` and nothing else; every statement stands in `ledger.py`
 and `keys.py`, on a plain connection.
@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Session
 
 from kafkaboot.consumer import Again, Detour
 from kafkaboot.consumer.batches import NotBegun
 from kafkaboot.errors import BatchFailed, KafkabootError
 from kafkaboot.sql.database import WRITES
 from kafkaboot.sql.ledger import FencedError
-from kafkaboot.sql.outbox import wake_after
+from kafkaboot.sql.rows import transaction_committed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from kafkaboot.sql.ledger import Ledger
 
 NO_ANSWER = (OperationalError, InterfaceError, PoolTimeoutError)
-"""What the house's own statements raise when the database is away, busy, or ends a transaction for another one's sake."""
+"""What the house's own statements raise when the database is away, or busy, or prefers another transaction."""
 SOON = 0.05
 """Seconds until a transaction that the database ended for another one's sake is done again."""
 TRY_AGAIN = {"40001", "40P01"}
@@ -65,10 +64,11 @@ class InTransaction:
         inbox: Of its group and database.
         handler: Its id.
         keys: Its de-duplication keys, where it has some.
-        session: Whether it takes a session, and not a connection.
+        session: The class of the session that it takes; `None` for a connection.
+        is_async: Whether it is an `async def`.
     """
 
-    def __init__(self, inbox: Inbox, handler: str, keys: Keys | None, *, session: bool, is_async: bool) -> None:
+    def __init__(self, inbox: Inbox, handler: str, keys: Keys | None, *, session: type | None, is_async: bool) -> None:
         self._inbox, self._handler, self._keys, self._session = inbox, handler, keys, session
         self._is_async = is_async
         database, writes = inbox.database, {WRITES: True}
@@ -125,7 +125,7 @@ class InTransaction:
                 kept = todo if self._keys is None else await connection.run_sync(self._claim_keys, todo)
                 result, session = None, None
                 if kept:
-                    session = AsyncSession(connection, **_JOINED) if self._session else connection
+                    session = self._session(connection, **_JOINED) if self._session else connection
                     result = await self._invoked_async(invoke, kept, raws, session)
                 position = await connection.run_sync(self._finish, began, session, ledger, todo)
                 await self._commit_async(connection, ledger, todo)
@@ -152,7 +152,7 @@ class InTransaction:
                 kept = todo if self._keys is None else self._claim_keys(connection, todo)
                 result, session = None, None
                 if kept:
-                    session = Session(connection, **_JOINED) if self._session else connection
+                    session = self._session(connection, **_JOINED) if self._session else connection
                     result = self._invoked(invoke, kept, raws, session)
                 position = self._finish(connection, began, session, ledger, todo)
                 self._commit(connection, ledger, todo)
@@ -165,12 +165,17 @@ class InTransaction:
             raise self._waits(ledger, error) from error
         return self._committed(ledger, position, session, result)
 
-    async def _invoked_async(self, invoke: Any, kept: Sequence[RawRecord], raws: Sequence[RawRecord], given: Any) -> Any:
+    async def _invoked_async(
+        self, invoke: Any, kept: Sequence[RawRecord], raws: Sequence[RawRecord], given: Any
+    ) -> Any:
         token = CURRENT.set(given)
         try:
             return await invoke(kept)
         except Exception as error:
-            raise self._raised(error, kept, raws) from error
+            seen = self._raised(error, kept, raws)
+            if seen is error:
+                raise
+            raise seen from error
         finally:
             CURRENT.reset(token)
 
@@ -179,7 +184,10 @@ class InTransaction:
         try:
             return invoke(kept)
         except Exception as error:
-            raise self._raised(error, kept, raws) from error
+            seen = self._raised(error, kept, raws)
+            if seen is error:
+                raise
+            raise seen from error
         finally:
             CURRENT.reset(token)
 
@@ -247,12 +255,15 @@ class InTransaction:
         """What is left of the handler's own SQL, then the offsets."""
         if connection.get_transaction() is not began or not connection.in_transaction():
             raise self._ended()
-        if session is not None and self._session:
-            plain: Session = session.sync_session if isinstance(session, AsyncSession) else session
+        if session is not None and self._session is not None:
+            plain = session.sync_session if isinstance(session, AsyncSession) else session
             try:
                 plain.commit()  # flushes, and tells listeners; the transaction is its connection's
             except DBAPIError as error:
-                raise self._own(error) from error
+                seen = self._own(error)
+                if seen is error:
+                    raise
+                raise seen from error
         return ledger.claim(connection, [raw.offset() for raw in todo])
 
     def _ended(self) -> EndedError:
@@ -292,6 +303,6 @@ class InTransaction:
             self._inbox.database.answered()
         if self._keys is not None:
             self._inbox.prune(self._keys)
-        if session is not None:
-            wake_after(session)
+        if session is not None and self._session is not None:
+            transaction_committed(session)
         return result

@@ -8,19 +8,13 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import create_engine, event
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
-from sqlalchemy.ext.asyncio import create_async_engine
-
-from kafkaboot.errors import ConfigurationError
+from kafkaboot.errors import ConfigurationError, DeclarationError
 from kafkaboot.health import Health, Status
-from kafkaboot.sql.faults import no_such_database
+from kafkaboot.sql.faults import need_sqlalchemy, no_such_database, told
 from kafkaboot.sql.settings import DatabaseSettings
-from kafkaboot.sql.tables import ddl, provide, told
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from sqlalchemy import URL, Engine, Table
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -59,8 +53,9 @@ class Database:
         settings: DatabaseSettings | None = None,
     ) -> None:
         self.name, self.engine, self._async_engine = name, engine, async_engine
-        self.settings = settings or DatabaseSettings(url="")  # type: ignore[arg-type]
+        self.settings = settings or DatabaseSettings(url="")
         self.trouble: str | None = None
+        self.closing: list[Callable[[], None]] = []
         self._lock = threading.Lock()
         self._needed: dict[str, Table] = {}
         if self.kind not in DRIVERS:
@@ -73,6 +68,9 @@ class Database:
         Raises:
             ConfigurationError: The URL cannot be used, or its driver is not installed. The text does not show it.
         """
+        need_sqlalchemy(f"kafkaboot.databases.{name}")
+        from sqlalchemy import create_engine
+
         url = _url(name, settings)
         sync_url = _for(name, url, asynchronous=False)
         return cls(name, _tuned(create_engine(sync_url, **_options(sync_url, settings)), settings), settings=settings)
@@ -91,6 +89,8 @@ class Database:
         """
         with self._lock:
             if self._async_engine is None:
+                from sqlalchemy.ext.asyncio import create_async_engine
+
                 url = _for(self.name, self.engine.url, asynchronous=True)
                 made = create_async_engine(url, **_options(url, self.settings))
                 _tuned(made.sync_engine, self.settings)
@@ -109,10 +109,14 @@ class Database:
             TablesError: Tables are missing.
         """
         if self._needed:
+            from kafkaboot.sql.tables import provide
+
             provide(self.engine, self.name, list(self._needed.values()), self.settings.tables)
 
     def ddl(self, tables: Sequence[Table]) -> str:
         """The SQL that makes the tables."""
+        from kafkaboot.sql.tables import ddl
+
         return ddl(self.engine.dialect, tables)
 
     # --- whether it answers
@@ -197,6 +201,8 @@ class Databases:
     async def dispose(self) -> None:
         """Close what was made here; engines that the application brought are its own to close."""
         for name, database in self._made.items():
+            for close in database.closing:
+                close()
             if name not in self._own:
                 await database.dispose()
 
@@ -207,10 +213,8 @@ class Databases:
         return Health(Status.DOWN if troubled else Status.UP, details)
 
 
-def unclear(names: Sequence[str], what: str, where: str) -> Exception:
+def unclear(names: Sequence[str], what: str, where: str) -> DeclarationError:
     """None or several databases, and none is named."""
-    from kafkaboot.errors import DeclarationError
-
     if not names:
         return DeclarationError(
             f"{what} wants a database, and there is none",
@@ -225,17 +229,24 @@ def unclear(names: Sequence[str], what: str, where: str) -> Exception:
 
 
 def _unfit(name: str, what: str, todo: str) -> ConfigurationError:
-    return ConfigurationError(f"the URL of database {name!r} {what}", where=f"kafkaboot.databases.{name}.url", todo=todo)
+    return ConfigurationError(
+        f"the URL of database {name!r} {what}", where=f"kafkaboot.databases.{name}.url", todo=todo
+    )
 
 
 def _url(name: str, settings: DatabaseSettings) -> URL:
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
     todo = "for example postgresql://user:password@host:5432/shop, or sqlite:///shop.db"
     try:
         url = make_url(settings.url.get_secret_value())
     except (ArgumentError, ValueError):
         raise _unfit(name, "is none (it is not shown: it may hold a password)", todo) from None
     if url.get_backend_name() not in DRIVERS:
-        raise _unfit(name, f"is for {url.get_backend_name()}", f"inboxes and outboxes need SQLite or PostgreSQL: {todo}")
+        raise _unfit(
+            name, f"is for {url.get_backend_name()}", f"inboxes and outboxes need SQLite or PostgreSQL: {todo}"
+        )
     if url.get_backend_name() == "sqlite" and url.database in {None, "", ":memory:"}:
         raise _unfit(
             name,
@@ -247,6 +258,8 @@ def _url(name: str, settings: DatabaseSettings) -> URL:
 
 def _for(name: str, url: URL, *, asynchronous: bool) -> URL:
     """The URL with a driver that fits."""
+    from sqlalchemy.exc import NoSuchModuleError
+
     kind, _, driver = url.drivername.partition("+")
     if not driver or driver in (SYNC_ONLY if asynchronous else ASYNC_ONLY):
         driver = DRIVERS[kind][asynchronous]
@@ -273,6 +286,7 @@ def _tuned(engine: Engine, settings: DatabaseSettings) -> Engine:
     """SQLite's own driver begins a transaction at the first change only, and fails where a reader becomes a writer."""
     if engine.dialect.name != "sqlite":
         return engine
+    from sqlalchemy import event
 
     @event.listens_for(engine, "connect")
     def connect(connection: Any, _: Any) -> None:

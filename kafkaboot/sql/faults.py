@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from typing import TYPE_CHECKING
 
-from kafkaboot.config import nearest
+from kafkaboot.config import mask_within, nearest
 from kafkaboot.errors import ConfigurationError, DeclarationError, KafkabootError
 
 if TYPE_CHECKING:
@@ -24,6 +24,12 @@ class TablesError(DatabaseError):
     """The house's tables are missing, or are not as they must be."""
 
     retriable = False
+
+
+def told(error: BaseException) -> str:
+    """An error of SQLAlchemy in one line, without statement and parameters: records stand in those."""
+    said = getattr(error, "orig", None) or error
+    return mask_within(" ".join(f"{type(said).__name__}: {said}".split()))
 
 
 def need_sqlalchemy(what: str, where: str = "") -> None:

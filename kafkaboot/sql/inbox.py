@@ -14,11 +14,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from kafkaboot.clock import SystemClock
 from kafkaboot.consumer import Again, Away, Detour, Halt
 from kafkaboot.sql.database import WRITES
+from kafkaboot.sql.faults import told
 from kafkaboot.sql.ledger import UNKNOWN, Ledger
-from kafkaboot.sql.tables import INBOX_TABLES, told
+from kafkaboot.sql.tables import INBOX_TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from sqlalchemy import Connection
 
@@ -53,11 +55,12 @@ class Inbox:
         self.group, self.database = group, database
         self.clock: Clock = clock or SystemClock()
         self._ledgers: dict[tuple[str, int], Ledger] = {}
-        self._aside: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._aside: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._beginning = threading.Lock()
         self._begun = False
         self._pruned: dict[Keys, float] = {}
         database.need(INBOX_TABLES)
+        database.closing.append(self.close)
 
     # --- what the poller says, on its thread
 
@@ -101,6 +104,10 @@ class Inbox:
         except SQLAlchemyError as error:
             log.warning("group %s: where it stands could not be written to database %s: %s; what was settled without a "
                         "transaction may be handled again", self.group, self.database.name, told(error))  # fmt: skip
+
+    def close(self) -> None:
+        """Let its thread go, behind what it still has to do."""
+        self._aside.put(None)
 
     def forget(self, partitions: Sequence[TP]) -> None:
         """Partitions that belong to somebody else already."""
@@ -206,8 +213,14 @@ class Inbox:
             with self._writing() as connection:
                 ledger.settle(connection, offset)
         except SQLAlchemyError as error:
-            log.warning("%s[%d] at offset %d went to another topic, and that could not be written to database %s: %s; "
-                        "after a kill it may go there again", *ledger.tp, offset, self.database.name, told(error))  # fmt: skip
+            log.warning(
+                "%s[%d] at offset %d went to another topic, and that could not be written to database %s: %s; after a "
+                "kill it may go there again",
+                *ledger.tp,
+                offset,
+                self.database.name,
+                told(error),
+            )
         ledger.away.discard(offset)
         settled()
 
@@ -218,7 +231,7 @@ class Inbox:
         except SQLAlchemyError as error:
             log.warning("old keys could not be deleted from database %s: %s", self.database.name, told(error))
 
-    def _writing(self):  # type: ignore[no-untyped-def] # noqa: ANN202 - SQLAlchemy's own type has no public name
+    def _writing(self) -> AbstractContextManager[Connection]:
         return self.database.engine.execution_options(**{WRITES: True}).begin()
 
     # --- a thread for what must not hold up the callbacks of clients
@@ -231,8 +244,7 @@ class Inbox:
         self._aside.put(work)
 
     def _run(self) -> None:
-        while True:
-            work = self._aside.get()
+        while (work := self._aside.get()) is not None:
             try:
                 work()
             except Exception:

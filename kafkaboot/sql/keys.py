@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, delete
-from sqlalchemy.dialects import postgresql, sqlite
 
 from kafkaboot.message import Record
-from kafkaboot.sql.tables import KEY
+from kafkaboot.sql.tables import KEY, insert_into
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
     from kafkaboot.message import RawRecord
 
-_INSERT: dict[str, Callable[..., Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 PRUNE = delete(KEY).where(
     KEY.c.consumer_group == bindparam("g"), KEY.c.handler == bindparam("h"), KEY.c.seen_at < bindparam("before")
 )
@@ -64,7 +62,7 @@ class Keys:
         if first:
             # In one order everywhere: two transactions that claim the same keys would otherwise wait for each other.
             rows = [self._row(key, now) for key in sorted(first)]
-            statement = _INSERT[connection.dialect.name](KEY).values(rows)
+            statement = insert_into(connection, KEY).values(rows)
             statement = statement.on_conflict_do_update(
                 index_elements=[KEY.c.consumer_group, KEY.c.handler, KEY.c.dedup_key],
                 set_={"seen_at": statement.excluded.seen_at},

@@ -12,10 +12,9 @@ import socket
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import bindparam, select, update
 
-from kafkaboot.sql.tables import LEASE
+from kafkaboot.sql.tables import LEASE, insert_new
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -78,11 +77,7 @@ class Lease:
     def _take(self, connection: Connection) -> bool:
         row = connection.execute(_READ).one_or_none()
         if row is None:
-            with connection.begin_nested():
-                try:
-                    connection.execute(insert(LEASE), {"name": NAME, "owner": FREE, "beat": 0})
-                except IntegrityError:
-                    return False
+            insert_new(connection, LEASE, [{"name": NAME, "owner": FREE, "beat": 0}])
             row = connection.execute(_READ).one()
         seen = (str(row.owner), int(row.beat))
         self.holder = seen[0]

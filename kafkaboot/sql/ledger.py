@@ -1,4 +1,4 @@
-"""Which records of a partition are settled, as the database knows it: read when it is assigned, written with each record.
+"""Which records of a partition are settled, as the database knows it: read at its assignment, written with each record.
 
 Two ways of writing it down. While records are handled in their order, one row moves: `position = offset + 1 where
 position <= offset`. Where they are not (by key, several handlers of a topic, a record on its way to the dead letters),
@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from kafkaboot.client import TP
-from kafkaboot.sql.tables import POSITION, RECORD
+from kafkaboot.sql.tables import POSITION, RECORD, insert_new
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from sqlalchemy import Connection
+
+    from kafkaboot.client import TP
 
 UNKNOWN = -1
 """The position of a partition of which nothing is settled yet."""
@@ -48,7 +49,7 @@ MOVE = (
 PRUNE = delete(RECORD).where(*_ROWS, RECORD.c.record_offset < bindparam("below"))
 WHERE = select(POSITION.c.position).where(*_OF_PARTITION)
 HELD = WHERE.with_for_update(read=True)
-"""With a lock that others may share: a move of the position waits for it, and so does a snapshot that is too old fail."""
+"""With a lock that others may share: a move of the position waits for it, and a snapshot that is too old fails."""
 BEYOND = select(RECORD.c.record_offset).where(*_ROWS)
 
 
@@ -100,15 +101,12 @@ class Ledger:
         found = connection.execute(WHERE, self._key).scalar()
         if found is None:
             named = {"consumer_group": self._key["g"], "topic": self.tp.topic, "partition": self.tp.partition}
-            with connection.begin_nested():
-                try:
-                    connection.execute(insert(POSITION), {**named, "position": UNKNOWN})
-                except IntegrityError:  # another owner has just made it
-                    pass
+            insert_new(connection, POSITION, [{**named, "position": UNKNOWN}])
             found = connection.execute(WHERE, self._key).scalar_one()
         self.position = found
-        self.beyond = {offset for (offset,) in connection.execute(BEYOND, self._key) if offset >= found}
-        self._has_rows = self._has_rows or bool(self.beyond)
+        rows = [offset for (offset,) in connection.execute(BEYOND, self._key)]
+        self.beyond = {offset for offset in rows if offset >= found}
+        self._has_rows = self._has_rows or bool(rows)
         if not self.loaded:
             self.loaded = True
             self.start = None if found == UNKNOWN else found
@@ -146,15 +144,12 @@ class Ledger:
         if position is not None and position > self.position:
             self.position = position
             self.beyond = {offset for offset in self.beyond if offset >= position}
+            self._has_rows = self._has_rows and (not self._in_order or bool(self.away or self.beyond))
 
     def settle(self, connection: Connection, offset: int) -> None:
         """A record is settled in another way than by its handler: it is among the dead letters now."""
         self._has_rows = True
-        with connection.begin_nested():
-            try:
-                connection.execute(insert(RECORD), self._rows([offset]))
-            except IntegrityError:
-                pass
+        insert_new(connection, RECORD, self._rows([offset]))
 
     def leave(self, connection: Connection, position: int) -> None:
         """The partition is given back with everything before `position` settled."""
@@ -166,7 +161,6 @@ class Ledger:
             raise FencedError
         if self._has_rows:
             connection.execute(PRUNE, {**self._key, "below": to})
-            self._has_rows = not self._in_order or bool(self.away)
 
     def _is_due(self, safe: int) -> bool:
         beyond = safe - self.position

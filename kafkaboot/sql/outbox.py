@@ -5,44 +5,25 @@ So a record is published if and only if the transaction is committed, and no bro
 
 from __future__ import annotations
 
-import base64
-import json
 import secrets
 import threading
 import time
-from collections.abc import Mapping
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, event, insert
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
-from sqlalchemy.orm import Session, registry
-
-from kafkaboot.errors import PublishError
 from kafkaboot.message.headers import CE_ID
 from kafkaboot.producer import Envelope, explained, key_bytes
-from kafkaboot.sql.tables import OUTBOX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from sqlalchemy import Connection
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+    from sqlalchemy.orm import Session
 
-    from kafkaboot.message import Headers
+    from kafkaboot.health import Health
+    from kafkaboot.producer import GivenHeaders
+    from kafkaboot.sql.relay import Relay
 
     AnySession = Session | AsyncSession | Connection
-    GivenHeaders = Mapping[str, str | bytes | None] | list[tuple[str, str | bytes | None]]
-
-_WAKE = "kafkaboot_wake"
-
-
-class OutboxRow:
-    """One row, for sessions."""
-
-    def __init__(self, **values: Any) -> None:
-        for name, value in values.items():
-            setattr(self, name, value)
-
-
-registry(metadata=OUTBOX.metadata).map_imperatively(OutboxRow, OUTBOX)
 
 
 class Outbox:
@@ -50,9 +31,16 @@ class Outbox:
 
     Args:
         envelope: Makes headers and values, as the application's producer does.
+
+    Attributes:
+        woken: Set when rows were committed in this process.
+        relay: What publishes them; `None` where nothing does.
     """
 
+    name = "outbox"
+
     def __init__(self, envelope: Envelope | None = None) -> None:
+        self.relay: Relay | None = None
         self._envelope = envelope or Envelope()
         self._prefix, self._next = secrets.token_hex(8), count(1).__next__
         self.woken = threading.Event()
@@ -71,8 +59,8 @@ class Outbox:
 
         Rows of a key are published in the order in which they were added, those of transactions that ran one after the
         other as well. A kill of the relay may publish a row more than once, always with the same `ce_id`: a handler
-        with `inbox_key="ce_id"` takes it once. Nothing is sent here, and nothing awaited: a session writes its rows when it is
-        flushed.
+        with `inbox_key="ce_id"` takes it once. Nothing is sent here, and nothing awaited: a session writes its rows
+        when it is flushed.
 
         Args:
             session: A `Session`, `AsyncSession` or `Connection`; `add_async` is for an `AsyncConnection`.
@@ -86,24 +74,10 @@ class Outbox:
             UnencodableError: The payload cannot be encoded.
             PublishError: A key or headers of a wrong type, or no session.
         """
+        from kafkaboot.sql import rows
+
         row, name = self._row(topic, payload, key, headers, type)
-        if isinstance(session, Session | AsyncSession):
-            plain = session.sync_session if isinstance(session, AsyncSession) else session
-            plain.add(OutboxRow(**row))
-            if _WAKE not in plain.info:
-                plain.info[_WAKE] = self.woken.set
-                event.listen(plain, "after_commit", _wake_session, once=True)
-        elif isinstance(session, Connection):
-            session.execute(insert(OUTBOX), row)
-            self.woken.set()
-        else:
-            raise PublishError(
-                f"a row of the outbox is written by a Session, an AsyncSession or a Connection, and this is a "
-                f"{type_of(session)}",
-                code="NO_SESSION",
-                fate="nothing was written",
-                todo="`await outbox.add_async(connection, ...)` is for an AsyncConnection",
-            )
+        rows.add(session, row, self.woken.set)
         return name
 
     async def add_async(
@@ -117,14 +91,40 @@ class Outbox:
         type: str | None = None,  # noqa: A002
     ) -> str:
         """The same for an `AsyncConnection`; the row is written when it returns."""
+        from kafkaboot.sql import rows
+
         row, name = self._row(topic, payload, key, headers, type)
-        await connection.execute(insert(OUTBOX), row)
-        self.woken.set()
+        await rows.add_async(connection, row)
         return name
+
+    # --- the relay
+
+    def start(self) -> None:
+        """See to the tables, and let the relay begin. Blocks.
+
+        Raises:
+            DatabaseError: The database does not answer, or its tables are missing.
+        """
+        if self.relay is not None:
+            self.relay.database.prepare()
+            self.relay.start()
+
+    def stop(self) -> None:
+        """Finish what is on its way. Blocks."""
+        if self.relay is not None:
+            self.relay.stop()
+
+    def health(self) -> Health:
+        """See `HealthIndicator`."""
+        from kafkaboot.health import Health, Status
+
+        return self.relay.health() if self.relay is not None else Health(Status.UP, {"role": "writes only"})
 
     def _row(
         self, topic: str, payload: Any, key: Any, given: GivenHeaders | None, type_name: str | None
     ) -> tuple[dict[str, Any], str]:
+        from kafkaboot.sql import rows
+
         plan = self._envelope.plan(type(payload), type_name) if type_name else self._envelope.plans[type(payload)]
         try:
             value = plan.encode(payload)
@@ -139,44 +139,8 @@ class Outbox:
             "topic": topic,
             "record_key": key_bytes(key),
             "value": value,
-            "headers": written(headers),
+            "headers": rows.written(headers),
             "created_at": time.time(),
             "published_at": None,
         }
         return row, known.decode("utf-8", "replace")
-
-
-def written(headers: Headers) -> str:
-    """Headers as they stand in a row: JSON, each value in Base64."""
-    return json.dumps(
-        [[name, None if value is None else base64.b64encode(value).decode()] for name, value in headers],
-        separators=(",", ":"),
-    )
-
-
-def read(text: str) -> Headers:
-    """What `written` wrote."""
-    return [(name, None if value is None else base64.b64decode(value)) for name, value in json.loads(text)]
-
-
-def type_of(value: object) -> str:
-    """A class's name."""
-    return type(value).__name__
-
-
-def wake_after(session: Any) -> None:
-    """The transaction that a session took part in is committed: the relay need not wait for its next look."""
-    info: dict[str, Any] = getattr(session, "info", {})
-    wake: Callable[[], None] | None = info.pop(_WAKE + "_late", None)
-    if wake is not None:
-        wake()
-
-
-def _wake_session(session: Session) -> None:
-    wake: Callable[[], None] | None = session.info.pop(_WAKE, None)
-    if wake is None:
-        return
-    if isinstance(session.bind, Connection):
-        session.info[_WAKE + "_late"] = wake  # its commit is its connection's, and comes later
-    else:
-        wake()

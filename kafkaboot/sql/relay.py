@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -22,10 +21,12 @@ from kafkaboot.health import Health, Status
 from kafkaboot.sql.database import WRITES
 from kafkaboot.sql.lease import Lease
 from kafkaboot.sql.round import Round, Row
-from kafkaboot.sql.tables import LEASE, OUTBOX, OUTBOX_TABLES
+from kafkaboot.sql.tables import OUTBOX, OUTBOX_TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from sqlalchemy import Connection
 
     from kafkaboot.client import ClientFactory, ProducerPort
     from kafkaboot.clock import Clock
@@ -102,6 +103,7 @@ class Relay:
         self._stopping = False
         self._held: dict[tuple[str, bytes | int], _Refusal] = {}
         self._looked = self._tidied = 0.0
+        self._outages = 0
         database.need(OUTBOX_TABLES if settings.relay else (OUTBOX,))
 
     # --- life
@@ -136,7 +138,9 @@ class Relay:
         refused = {f"{topic}": held.text for (topic, _), held in list(self._held.items())}
         if refused:
             details["refused"] = refused
-        down = bool(refused) or late or self.database.trouble is not None
+        if self._outages:
+            details["refused"] = "nothing can be published"
+        down = bool(refused) or bool(self._outages) or late or self.database.trouble is not None
         return Health(Status.DOWN if down else Status.UP, details)
 
     # --- the thread
@@ -168,21 +172,18 @@ class Relay:
     def _turn(self) -> float:
         """One round; answers for how long there is nothing to do."""
         if not self._lease.held and not self._lease.due:
+            return self.settings.lease / 10
+        if self._lease.due and not self._tend():
             return self.settings.lease / 3
-        with self._engine.begin() as connection:
-            held = self._lease.held
-            if not self._lease.tend(connection):
-                return self.settings.lease / 3
-            if not held:
-                log.info("database %s: this process publishes its outbox", self.database.name)
+        with self.database.engine.connect() as connection:
             rows = self._read(connection)
             self._look(connection)
+        self._tidy()
         if not rows:
-            return min([self.settings.poll_interval, *(max(one.due - monotonic(), 0.01) for one in self._held.values())])
-        self._publish(rows)
-        return 0.0
+            return self.settings.poll_interval
+        return self._publish(rows)
 
-    def _read(self, connection) -> list[Row]:  # type: ignore[no-untyped-def] # noqa: ANN001
+    def _read(self, connection: Connection) -> list[Row]:
         """The first rows of lines that are not held back, in one statement.
 
         In several, one row could become visible behind the place that was read, and a later one of its key before it.
@@ -201,26 +202,45 @@ class Relay:
                 query = query.where(not_(same) | OUTBOX.c.record_key.is_(None))
         return [Row(*row) for row in connection.execute(query)]
 
-    def _publish(self, rows: Sequence[Row]) -> None:
+    def _publish(self, rows: Sequence[Row]) -> float:
+        """Publish rows and take them away; answers for how long to rest before the next."""
         if self._port is None:
             self._port = self._clients.producer(self._properties)
         sent = Round(self._port, rows)
         while not sent.over:
             sent.go_on(self.settings.lease / 3)
             if self._lease.due:
-                self._beat()
+                self._tend()
         self._take_away(sent.arrived)
         self.published += len(sent.arrived)
+        if sent.failed and not sent.arrived and all(error.retriable for _, error in sent.failed.values()):
+            return self._outage(next(iter(sent.failed.values()))[1])
+        self._outages = 0
         lines = {row.line for row in rows} if self._held else ()
         for line in lines:
             if line not in sent.failed:
                 self._held.pop(line, None)
         for line, (row, error) in sent.failed.items():
             self._refused(line, row, error)
+        return 0.0
 
-    def _beat(self) -> None:
+    def _outage(self, error: ClientError) -> float:
+        """Nothing gets out, and it is no row's fault."""
+        self._outages += 1
+        delay = BACKOFF.delay(self._outages)
+        if self._outages == 1:
+            log.error("outbox: nothing can be published: %s; rows are kept and tried again until it works", error.what)
+        return delay
+
+    def _tend(self) -> bool:
+        """Keep the lease, or try to get it; answers whether it is held. A row is written now and then only."""
+        had = self._lease.held
         with self._engine.begin() as connection:
-            self._lease.tend(connection)
+            held = self._lease.tend(connection)
+        if held != had:
+            what = "publishes its outbox" if held else "does not publish its outbox any more: another process does"
+            log.info("database %s: this process %s", self.database.name, what)
+        return held
 
     def _take_away(self, ids: Sequence[int]) -> None:
         """The broker has them: only now may they go."""
@@ -241,18 +261,18 @@ class Relay:
         refusal.due = monotonic() + delay
         if refusal.text != error.what:
             log.error(
-                "outbox: row %d for topic %s could not be published: %s; it is kept and tried again, now in %.1f s, and "
-                "later rows of its key wait behind it; to do: %s",
+                "outbox: row %d for topic %s could not be published: %s; it is kept and tried again, now in %.1f s, "
+                "and later rows of its key wait behind it; to do: %s",
                 row.id,
                 row.topic,
                 error.what,
                 delay,
-                error.todo or f"mend the cause, or delete the row: DELETE FROM {OUTBOX.name} WHERE id = {row.id}",
+                error.todo or f"mend the cause, or delete the row of that id from {OUTBOX.name}",
             )
         refusal.text = error.what
 
-    def _look(self, connection) -> None:  # type: ignore[no-untyped-def] # noqa: ANN001
-        """How much waits; and what was kept for long enough goes."""
+    def _look(self, connection: Connection) -> None:
+        """How much waits."""
         now = monotonic()
         if now - self._looked < LOOK:
             return
@@ -261,7 +281,12 @@ class Relay:
         count, oldest = connection.execute(select(func.count(), func.min(some.c.created_at))).one()
         self.waiting = int(count)
         self.oldest = max(0.0, self._clock.time() - oldest) if oldest is not None else 0.0
+
+    def _tidy(self) -> None:
+        """What was kept for long enough goes."""
+        now = monotonic()
         if self.settings.published == "keep" and now - self._tidied > min(60.0, self.settings.keep_for):
             self._tidied = now
             before = self._clock.time() - self.settings.keep_for
-            connection.execute(delete(OUTBOX).where(OUTBOX.c.published_at < before))
+            with self._engine.begin() as connection:
+                connection.execute(delete(OUTBOX).where(OUTBOX.c.published_at < before))

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kafkaboot.errors import ClientError
-from kafkaboot.sql.outbox import read
+from kafkaboot.sql.rows import read
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -20,10 +20,11 @@ class DatabaseSettings(_Section):
     """`kafkaboot.databases.<name>`: a database that inboxes and outboxes may be in: SQLite or PostgreSQL."""
 
     url: SecretStr = Field(
-        description="SQLAlchemy's URL: `postgresql://user:password@host/shop`, `sqlite:///shop.db`. A secret as a whole."
+        description="SQLAlchemy's URL: `postgresql://user:password@host/shop`, `sqlite:///shop.db`; a secret."
     )
     tables: Tables = Field(
-        "create", description="What a start does with the house's own tables: make those that are missing, look, or not."
+        "create",
+        description="What a start does with the house's own tables: make those that are missing, look, or not.",
     )
     pool_size: Positive = Field(10, description="Connections that are kept; twice as many again at times of need.")
     busy_timeout: Duration = Field(30.0, gt=0, description="SQLite only: how long one writer waits for another.")
@@ -35,7 +36,7 @@ class DatabaseSettings(_Section):
 class OutboxSettings(_Section):
     """`kafkaboot.outbox`: rows written in the application's transactions, published by a relay."""
 
-    database: str = Field(description="A name under `kafkaboot.databases`.")
+    database: str | None = Field(None, description="A name under `kafkaboot.databases`; by default the only one.")
     relay: bool = Field(True, description="`false`: this process writes rows and leaves it to others to publish them.")
     batch: Positive = Field(500, description="Rows that are read and published together.")
     poll_interval: Duration = Field(

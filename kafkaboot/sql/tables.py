@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     BigInteger,
@@ -17,15 +17,16 @@ from sqlalchemy import (
     Text,
     inspect,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from kafkaboot.sql.faults import DatabaseError, TablesError
+from kafkaboot.sql.faults import DatabaseError, TablesError, told
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from sqlalchemy import Dialect, Engine
+    from sqlalchemy import Connection, Dialect, Engine
 
     from kafkaboot.sql.settings import Tables
 
@@ -92,6 +93,19 @@ LEASE = Table(
 
 INBOX_TABLES = (POSITION, RECORD, KEY)
 OUTBOX_TABLES = (OUTBOX, LEASE)
+
+
+_INSERT: dict[str, Callable[[Table], Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+
+
+def insert_into(connection: Connection, table: Table) -> Any:
+    """An INSERT of the database's own kind, which knows ON CONFLICT."""
+    return _INSERT[connection.dialect.name](table)
+
+
+def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert the rows whose primary keys are not there yet."""
+    connection.execute(insert_into(connection, table).on_conflict_do_nothing(), rows)
 
 
 def ddl(dialect: Dialect, tables: Sequence[Table]) -> str:
@@ -161,11 +175,3 @@ def unanswered(name: str, error: BaseException) -> DatabaseError:
         todo="see whether it runs and lets this user in; the URL is kafkaboot.databases."
         f"{name}.url (`kafkaboot config explain` tells where it is written)",
     )
-
-
-def told(error: BaseException) -> str:
-    """An error of SQLAlchemy in one line, without statement and parameters: records stand in those."""
-    from kafkaboot.config import mask_within
-
-    said = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    return mask_within(" ".join(f"{type(said).__name__}: {said}".split()))
