@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from kafkaboot.clock import SystemClock
 from kafkaboot.consumer import Again, Away, Detour, Halt
+from kafkaboot.errors import ProcessDiedError
 from kafkaboot.sql.database import WRITES
 from kafkaboot.sql.faults import told
 from kafkaboot.sql.ledger import UNKNOWN, Ledger
@@ -194,6 +195,11 @@ class Inbox:
         """The handler's way with failures, so that records on their way elsewhere are known here."""
         return _Watching(self, failing)
 
+    def has(self, record: RawRecord) -> bool:
+        """Whether a record is known to be settled."""
+        ledger = self._ledgers.get((record.topic(), record.partition()))
+        return ledger is not None and ledger.settled(record.offset())
+
     def departs(self, away: Away, record: RawRecord) -> Away:
         """A record goes to another topic: until it is there, the position does not pass it."""
         ledger = self._ledgers.get((record.topic(), record.partition()))
@@ -259,5 +265,7 @@ class _Watching:
 
     def judge(self, failed: Failed) -> Verdict:
         """See `Failing`."""
+        if isinstance(failed.error, ProcessDiedError) and self._inbox.has(failed.record):
+            return Again(0.0, counts=False)  # the last of those deaths came behind the commit: it is only to be settled
         verdict = self._failing.judge(failed)
         return self._inbox.departs(verdict, failed.record) if isinstance(verdict, Away) else verdict
