@@ -163,7 +163,7 @@ class Failing(Protocol):
 
 
 class Positions(Protocol):
-    """Where partitions stand in something else than Kafka (`sql` fulfils it). Called on the poller's thread; may block."""
+    """Where partitions stand in something else than Kafka (`sql` fulfils it). On the poller's thread; may block."""
 
     def begin(self, assignments: Sequence[Assignment]) -> Mapping[TP, int]:
         """New assignments, before their first record: the offsets to begin at, which win over the group's."""

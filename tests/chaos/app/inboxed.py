@@ -1,7 +1,7 @@
 """An application whose handlers write rows in the transaction of their records; how often each row is there, tells.
 
 A record says how often its handler raises first (`fails`; -1: always). `INBOXED` names what is left out for a control:
-`outside`: the position is written in a transaction of its own, behind the handler's. `INBOXED_DIES=n`: the process kills
+`outside`: the position is written in a transaction of its own, behind the handler's. `INBOXED_DIES=n`: a process kills
 itself right behind the commit of its n-th transaction, before anybody hears of it.
 """
 
