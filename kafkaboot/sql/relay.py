@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from kafkaboot.errors import ClientError
     from kafkaboot.sql.database import Database
     from kafkaboot.sql.outbox import Outbox
+    from kafkaboot.sql.round import Line
     from kafkaboot.sql.settings import OutboxSettings
 
 log = logging.getLogger("kafkaboot.sql")
@@ -44,7 +45,7 @@ LOOK = 1.0
 """Seconds between two looks at how much waits."""
 HELD = 100
 """Keys that may be held back by a row that is refused; more, and everything waits for the first of them."""
-BACKOFF = Backoff(0.2, 30.0)
+BACKOFF = Backoff(0.2, 30.0, jitter=False)
 REST = 1.0
 """Seconds until a database that does not answer is tried again."""
 STOP = 10.0
@@ -101,7 +102,7 @@ class Relay:
         self._port: ProducerPort | None = None
         self._thread: threading.Thread | None = None
         self._stopping = False
-        self._held: dict[tuple[str, bytes | int], _Refusal] = {}
+        self._held: dict[Line, _Refusal] = {}
         self._looked = self._tidied = 0.0
         self._outages = 0
         database.need(OUTBOX_TABLES if settings.relay else (OUTBOX,))
@@ -220,8 +221,7 @@ class Relay:
         for line in lines:
             if line not in sent.failed:
                 self._held.pop(line, None)
-        for line, (row, error) in sent.failed.items():
-            self._refused(line, row, error)
+        self._hold_back(sent.failed)
         return 0.0
 
     def _outage(self, error: ClientError) -> float:
@@ -254,22 +254,27 @@ class Relay:
             else:
                 connection.execute(delete(OUTBOX).where(these))
 
-    def _refused(self, line: tuple[str, bytes | int], row: Row, error: ClientError) -> None:
-        refusal = self._held.setdefault(line, _Refusal())
-        refusal.tries += 1
-        delay = BACKOFF.delay(refusal.tries)
-        refusal.due = monotonic() + delay
-        if refusal.text != error.what:
+    def _hold_back(self, failed: Mapping[Line, tuple[Row, ClientError]]) -> None:
+        """Rows that were refused wait, and their lines behind them; it is said when that is news, in one line."""
+        news = []
+        for line, (row, error) in failed.items():
+            refusal = self._held.setdefault(line, _Refusal())
+            refusal.tries += 1
+            refusal.due = monotonic() + BACKOFF.delay(refusal.tries)
+            if refusal.text != error.what:
+                news.append((row, error))
+            refusal.text = error.what
+        if news:
+            row, error = news[0]
             log.error(
-                "outbox: row %d for topic %s could not be published: %s; it is kept and tried again, now in %.1f s, "
-                "and later rows of its key wait behind it; to do: %s",
+                "outbox: row %d for topic %s could not be published: %s; it is kept and tried again, and later rows of "
+                "its key wait behind it%s; to do: %s",
                 row.id,
                 row.topic,
                 error.what,
-                delay,
+                f" ({len(news) - 1} more rows like it)" if len(news) > 1 else "",
                 error.todo or f"mend the cause, or delete the row of that id from {OUTBOX.name}",
             )
-        refusal.text = error.what
 
     def _look(self, connection: Connection) -> None:
         """How much waits."""

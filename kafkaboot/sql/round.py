@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from kafkaboot.client import ProducerPort
 
 
+Line = tuple[str, bytes | int]
+"""A topic with a key in it, or with the id of a row that has none: what is published in order."""
+
+
 class Row(NamedTuple):
     """A row to be published."""
 
@@ -30,7 +34,7 @@ class Row(NamedTuple):
     headers: str
 
     @property
-    def line(self) -> tuple[str, bytes | int]:
+    def line(self) -> Line:
         """What it must not overtake in; a row without a key stands alone."""
         return self.topic, self.id if self.key is None else self.key
 
@@ -49,7 +53,7 @@ class Round:
 
     def __init__(self, port: ProducerPort, rows: Sequence[Row]) -> None:
         self._port = port
-        self._lines: dict[tuple[str, bytes | int], deque[Row]] = {}
+        self._lines: dict[Line, deque[Row]] = {}
         for row in rows:
             self._lines.setdefault(row.line, deque()).append(row)
         self._ready = deque(self._lines.values())
@@ -57,7 +61,7 @@ class Round:
         self._lock = threading.Lock()
         self._progress = threading.Event()
         self.arrived: list[int] = []
-        self.failed: dict[tuple[str, bytes | int], tuple[Row, ClientError]] = {}
+        self.failed: dict[Line, tuple[Row, ClientError]] = {}
 
     @property
     def over(self) -> bool:

@@ -38,7 +38,7 @@ class OutboxSettings(_Section):
 
     database: str | None = Field(None, description="A name under `kafkaboot.databases`; by default the only one.")
     relay: bool = Field(True, description="`false`: this process writes rows and leaves it to others to publish them.")
-    batch: Positive = Field(500, description="Rows that are read and published together.")
+    batch: Positive = Field(500, le=10_000, description="Rows that are read and published together.")
     poll_interval: Duration = Field(
         0.2, gt=0, description="How often rows are looked for that another process, or a plain connection, has written."
     )

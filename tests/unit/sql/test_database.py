@@ -63,7 +63,7 @@ def test_a_driver_that_is_not_installed_is_named(monkeypatch):
 def test_without_sqlalchemy_it_says_what_to_install(monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "sqlalchemy" else find(name))
-    with pytest.raises(ConfigurationError, match="kafkaboot.databases.main needs SQLAlchemy") as raised:
+    with pytest.raises(ConfigurationError, match=r"kafkaboot.databases.main needs SQLAlchemy") as raised:
         made("sqlite:///shop.db")
     assert "kafkaboot[sql]" in raised.value.todo
 

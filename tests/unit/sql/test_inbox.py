@@ -4,13 +4,13 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
-from tests.unit.sql.conftest import Epoch, Raw
 
 from kafkaboot.consumer import Again, Away, Detour, Failed, Halt
 from kafkaboot.errors import ProcessDiedError
 from kafkaboot.sql.calls import EndedError
 from kafkaboot.sql.ledger import Ledger
 from kafkaboot.testing import eventually
+from tests.unit.sql.conftest import Epoch, Raw
 
 
 def verdict(detour):

@@ -2,13 +2,13 @@
 
 import pytest
 from sqlalchemy import text
-from tests.unit.sql.conftest import Raw
 
 from kafkaboot.clock import ManualClock
 from kafkaboot.consumer.batches import NotBegun
 from kafkaboot.errors import BatchFailed
 from kafkaboot.sql import inbox as inbox_module
 from kafkaboot.testing import eventually
+from tests.unit.sql.conftest import Raw
 
 
 def raw(offset, event=None, **more):
