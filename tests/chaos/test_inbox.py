@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.pool import NullPool
 
 from kafkaboot.testing import eventually
 
@@ -18,7 +19,13 @@ RECORDS = 50_000 if LONG else 1_500
 KILLS = 20 if LONG else 3
 SEED = int(os.environ.get("KB_SEED", str(time.time_ns() % 10_000)))
 HANDLERS = ("note", "note_in_a_thread", "note_many")
-WAYS = [("note", "partition"), ("note_in_a_thread", "key"), ("note_many", "partition")]
+KINDS = ("sqlite", "postgresql")
+EVERY = [
+    (kind, handler)
+    for kind in KINDS
+    for handler in (("note", "partition"), ("note_in_a_thread", "key"), ("note_many", "partition"))
+]
+WAYS = EVERY if LONG else [EVERY[0], EVERY[2], EVERY[4]]
 
 
 class Effects:
@@ -29,7 +36,7 @@ class Effects:
         serial = "INTEGER PRIMARY KEY AUTOINCREMENT"
         if url.drivername == "postgresql":
             url, serial = url.set(drivername="postgresql+psycopg"), "BIGSERIAL PRIMARY KEY"
-        self.engine = create_engine(url)
+        self.engine = create_engine(url, poolclass=NullPool)
         with self.engine.begin() as connection:
             connection.execute(text(f"CREATE TABLE effects (id {serial}, entry TEXT, record_key TEXT, seq INTEGER)"))
 
@@ -97,8 +104,9 @@ def at_work(chaos):
     return eventually(busy, 30, "a handler at work")
 
 
-@pytest.mark.parametrize(("handler", "ordering"), WAYS)
-def test_each_row_is_there_once_whatever_is_killed(chaos_run, database_url, handler, ordering):
+@pytest.mark.parametrize(("database_url", "way"), WAYS, indirect=["database_url"])
+def test_each_row_is_there_once_whatever_is_killed(chaos_run, database_url, way):
+    handler, ordering = way
     print(f"KB_SEED={SEED}")
     effects = Effects(database_url)
     with chaos_run(seed=SEED) as run:
@@ -124,6 +132,7 @@ def test_each_row_is_there_once_whatever_is_killed(chaos_run, database_url, hand
     assert all(seqs == sorted(seqs) for seqs in by_key.values())
 
 
+@pytest.mark.parametrize("database_url", KINDS if LONG else ["sqlite"], indirect=True)
 @pytest.mark.parametrize(("mode", "once"), [("", True), ("outside", False)], ids=["as it is", "control"])
 def test_a_kill_behind_the_commit_repeats_nothing_unless_the_position_is_outside_of_the_transaction(
     chaos_run, database_url, mode, once
