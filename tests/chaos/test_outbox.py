@@ -1,4 +1,4 @@
-"""Relays that are killed while they publish an outbox: each row is published, and a handler with an inbox takes it once."""
+"""Relays that are killed at an outbox: each row is published, and a handler with an inbox takes it once."""
 
 import asyncio
 import json

@@ -1,7 +1,7 @@
 """An application that publishes the rows of an outbox, and takes what was published into an inbox.
 
-`OUTBOXED` names what is left out for a control: `early`: rows go away before the broker has them. `keyless`: the handler
-does not know repetitions. `OUTBOXED_DIES=n`: a process kills itself in the n-th round of its relay, between the two.
+`OUTBOXED` names what is left out for a control: `early`: rows go away before the broker has them; `keyless`: the inbox
+knows no repetitions. `OUTBOXED_DIES=n`: a process kills itself in the n-th round of its relay, between the two.
 """
 
 import os
