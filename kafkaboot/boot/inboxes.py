@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kafkaboot.consumer import Failing, Positions
     from kafkaboot.consumer.offsets import Assignment
     from kafkaboot.declare import HandlerSpec, Signature
-    from kafkaboot.sql import Databases, Inbox, InTransaction
+    from kafkaboot.sql import Database, Databases, Inbox, InTransaction, Rehearsal
 
 
 def check_transaction(spec: HandlerSpec, signature: Signature) -> None:
@@ -151,21 +151,29 @@ class Inboxes:
             return None
         from kafkaboot.sql import Inbox, InTransaction, Keys
 
-        assert self.databases is not None
-        named = spec.inbox if isinstance(spec.inbox, str) else None
-        database = self.databases.get(named, what=f"handler {spec.id}", where=spec.where)
+        database = self._database(spec)
         key = (handler.group, database.name)
         inbox = self._made.get(key) or self._made.setdefault(key, Inbox(handler.group, database))
         self._handlers.setdefault(handler.group, []).append((handler, inbox))
         keys = None
         if spec.inbox_key is not None:
             keys = Keys(handler.group, spec.id, spec.inbox_key, database.settings.inbox_window)
-        taken = next(p for p in handler.signature.parameters if p.kind is Kind.TRANSACTION)
-        how = wanted(taken.annotation)
-        assert how is not None
-        return InTransaction(
-            inbox, spec.id, keys, session=taken.annotation if how.session else None, is_async=how.is_async
-        )
+        session, is_async = _taken(handler)
+        return InTransaction(inbox, spec.id, keys, session=session, is_async=is_async)
+
+    def rehearsal(self, handler: Handler) -> Rehearsal | None:
+        """The same for a call by hand, of which nothing is to stay in the database."""
+        if not handler.spec.inbox:
+            return None
+        from kafkaboot.sql import Rehearsal
+
+        session, is_async = _taken(handler)
+        return Rehearsal(self._database(handler.spec), session=session, is_async=is_async)
+
+    def _database(self, spec: HandlerSpec) -> Database:
+        assert self.databases is not None
+        named = spec.inbox if isinstance(spec.inbox, str) else None
+        return self.databases.get(named, what=f"handler {spec.id}", where=spec.where)
 
     def watching(self, handler: Handler, failing: Failing) -> Failing:
         """A handler's way with failures, as its inbox wants to know of it."""
@@ -184,6 +192,14 @@ class Inboxes:
         for group, handlers in self._handlers.items():
             found[group] = found[retry_group_of[group]] = _OfGroup(handlers)
         return found
+
+
+def _taken(handler: Handler) -> tuple[type | None, bool]:
+    """The class of the session that a handler takes, `None` for a connection; and whether that is an async one."""
+    taken = next(parameter for parameter in handler.signature.parameters if parameter.kind is Kind.TRANSACTION)
+    how = wanted(taken.annotation)
+    assert how is not None
+    return taken.annotation if how.session else None, how.is_async
 
 
 class _OfGroup:

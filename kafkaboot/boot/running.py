@@ -214,8 +214,12 @@ def routes_of(blueprint: Blueprint, failures: Failures, inboxes: Inboxes) -> dic
 
 
 def route_of(blueprint: Blueprint, handler: Handler) -> Route:
-    """One handler with its policy, for a call by hand: it does not ask first whether its key waits in a retry topic."""
-    called = _called(blueprint, handler)
+    """One handler with its policy, for a call by hand.
+
+    It does not ask first whether its key waits in a retry topic; and what it does in its inbox's transaction is rolled
+    back.
+    """
+    called = _called(blueprint, handler, Inboxes(_one(blueprint.container, Databases)).rehearsal(handler))
     return replace(Failures(blueprint.container).wire(handler, called), call=called.call)
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from kafkaboot.sql.keys import Keys
     from kafkaboot.sql.outbox import Outbox
     from kafkaboot.sql.parameters import Wanted, wanted
+    from kafkaboot.sql.rehearsal import Rehearsal
     from kafkaboot.sql.relay import Relay
     from kafkaboot.sql.settings import DatabaseSettings, OutboxSettings
     from kafkaboot.sql.tables import INBOX_TABLES, OUTBOX_TABLES
@@ -32,6 +33,7 @@ _FILES = {
     "OUTBOX_TABLES": "tables",
     "Outbox": "outbox",
     "OutboxSettings": "settings",
+    "Rehearsal": "rehearsal",
     "Relay": "relay",
     "TablesError": "faults",
     "Wanted": "parameters",
@@ -53,6 +55,7 @@ __all__ = [
     "Keys",
     "Outbox",
     "OutboxSettings",
+    "Rehearsal",
     "Relay",
     "TablesError",
     "Wanted",

@@ -38,7 +38,7 @@ SOON = 0.05
 """Seconds until a transaction that the database ended for another one's sake is done again."""
 TRY_AGAIN = {"40001", "40P01"}
 """SQLSTATEs: a serialization failure, a deadlock."""
-_JOINED: dict[str, Any] = {"join_transaction_mode": "rollback_only", "expire_on_commit": False}
+JOINED: dict[str, Any] = {"join_transaction_mode": "rollback_only", "expire_on_commit": False}
 """A session's own `commit` flushes and no more, its `rollback` is the transaction's."""
 
 CURRENT: ContextVar[Any] = ContextVar("kafkaboot_transaction")
@@ -125,7 +125,7 @@ class InTransaction:
                 kept = todo if self._keys is None else await connection.run_sync(self._claim_keys, todo)
                 result, session = None, None
                 if kept:
-                    session = self._session(connection, **_JOINED) if self._session else connection
+                    session = self._session(connection, **JOINED) if self._session else connection
                     result = await self._invoked_async(invoke, kept, raws, session)
                 position = await connection.run_sync(self._finish, began, session, ledger, todo)
                 await self._commit_async(connection, ledger, todo)
@@ -152,7 +152,7 @@ class InTransaction:
                 kept = todo if self._keys is None else self._claim_keys(connection, todo)
                 result, session = None, None
                 if kept:
-                    session = self._session(connection, **_JOINED) if self._session else connection
+                    session = self._session(connection, **JOINED) if self._session else connection
                     result = self._invoked(invoke, kept, raws, session)
                 position = self._finish(connection, began, session, ledger, todo)
                 self._commit(connection, ledger, todo)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kafkaboot.boot.autoconfiguration import AutoConfiguration, Offer
-from kafkaboot.boot.conditions import on_missing, on_setting
+from kafkaboot.boot.conditions import Answer, Surroundings, on_component, on_missing, on_setting
 from kafkaboot.boot.settings import ApplicationSettings
 from kafkaboot.client import ClientFactory
 from kafkaboot.clock import Clock
@@ -12,6 +12,12 @@ from kafkaboot.sql import Database, Databases, DatabaseSettings, Outbox, OutboxS
 
 STOP_LIMIT = 30.0
 """Seconds; the relay's own limits end its stop."""
+
+
+def some_database(here: Surroundings) -> Answer:
+    """Yes if the configuration has databases, or the application brings one."""
+    said = on_setting("kafkaboot.databases")(here)
+    return said if said.yes else on_component(Database)(here)
 
 
 def databases(settings: dict[str, DatabaseSettings], own: list[Database]) -> Databases:
@@ -40,7 +46,7 @@ def outbox(
 DATABASES = AutoConfiguration(
     "databases",
     sections={"databases": dict[str, DatabaseSettings]},
-    offers=(Offer(databases, when=(on_missing(Databases),), stops=(Databases.dispose,)),),
+    offers=(Offer(databases, when=(some_database, on_missing(Databases)), stops=(Databases.dispose,)),),
 )
 
 OUTBOX = AutoConfiguration(

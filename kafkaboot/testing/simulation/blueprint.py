@@ -14,6 +14,7 @@ from kafkaboot.client import ClientFactory
 from kafkaboot.clock import Clock
 from kafkaboot.consumer import Backoff, ConsumerSettings
 from kafkaboot.declare import hooks, type_name
+from kafkaboot.errors import DeclarationError
 from kafkaboot.failure import Circuits, forget
 from kafkaboot.testing.quiet import LogLeftAlone
 from kafkaboot.testing.simulation.module_state import ModuleState
@@ -73,6 +74,14 @@ class SimulatedApplication:
             application.wire()
         drawn = application.blueprint
         assert drawn is not None
+        for handler in drawn.handlers:
+            if handler.spec.inbox:
+                raise DeclarationError(
+                    f"handler {handler.spec.id} has an inbox, and a simulation knows no databases: what it breaks off "
+                    "would stay in yours",
+                    where=handler.spec.where,
+                    todo="leave its module out of the simulated application; its transaction is what holds together",
+                )
         self.memory = ModuleState(drawn.declarations.modules)
         self.topics = {use.topic for use in topic_uses(drawn) if not use.pattern}
         self._container = _Renewable(drawn.container.components, self._built)

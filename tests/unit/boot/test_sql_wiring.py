@@ -79,8 +79,10 @@ def refused(shop, handlers, yaml="  databases: {main: {url: 'sqlite:///shop.db'}
             "inbox=True",
         ),
         (
-            '@event_handler("orders", inbox=True)\n@publisher("bills")\n'
-            "def sell(order: Order, session: Session) -> Order: ...",
+            (
+                '@event_handler("orders", inbox=True)\n@publisher("bills")\n'
+                "def sell(order: Order, session: Session) -> Order: ..."
+            ),
             "publishes what it returns",
             "outbox.add(session, topic, payload)",
         ),
@@ -90,14 +92,18 @@ def refused(shop, handlers, yaml="  databases: {main: {url: 'sqlite:///shop.db'}
             "did you mean `main`?",
         ),
         (
-            '@event_handler("orders", inbox=True, type="a")\ndef sell(order: Order, session: Session) -> None: ...\n'
-            '@event_handler("orders", type="b")\ndef cancel(order: Order) -> None: ...',
+            (
+                '@event_handler("orders", inbox=True, type="a")\ndef sell(order: Order, s: Session) -> None: ...\n'
+                '@event_handler("orders", type="b")\ndef cancel(order: Order) -> None: ...'
+            ),
             "handler cancel of the same group and topic has none",
             "a group of its own",
         ),
         (
-            '@event_handler("orders", inbox=True, type="a")\ndef sell(order: Order, session: Session) -> None: ...\n'
-            '@event_handler(pattern="^ord.*", type="b")\ndef see(order: Order) -> None: ...',
+            (
+                '@event_handler("orders", inbox=True, type="a")\ndef sell(order: Order, s: Session) -> None: ...\n'
+                '@event_handler(pattern="^ord.*", type="b")\ndef see(order: Order) -> None: ...'
+            ),
             "handler see of the same group and topic has none",
             "a group of its own",
         ),
