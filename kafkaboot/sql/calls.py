@@ -49,6 +49,15 @@ class EndedError(KafkabootError):
     """The handler ended its transaction by itself."""
 
 
+def _gave_way(error: Exception) -> bool:
+    """Whether the database ended the transaction for another one's sake: a deadlock, or two that overlap."""
+    return getattr(getattr(error, "orig", None), "sqlstate", None) in TRY_AGAIN
+
+
+def _way_given() -> Detour:
+    return Detour("its transaction gave way to another one", lambda _: Again(SOON, counts=False))
+
+
 class _OwnError(Exception):
     """Carries an error of the handler's past those who look for the house's own."""
 
@@ -282,7 +291,9 @@ class InTransaction:
         return self._own(error)
 
     def _own(self, error: Exception) -> Exception:
-        """An error of the handler's own SQL: an attempt like any other, unless the connection is gone."""
+        """An error of the handler's own SQL: an attempt like any other, unless it is no fault of the record's."""
+        if _gave_way(error):
+            return _way_given()
         if isinstance(error, DBAPIError) and error.connection_invalidated:
             return self._inbox.away(error)
         return _OwnError(error) if isinstance(error, NO_ANSWER) else error
@@ -292,9 +303,9 @@ class InTransaction:
             raise Detour("another process works on its partition", lambda _: Again(SOON, counts=False))
 
     def _waits(self, ledger: Ledger, error: Exception) -> Detour:
-        if getattr(getattr(error, "orig", None), "sqlstate", None) in TRY_AGAIN:
+        if _gave_way(error):
             ledger.doubtful = True
-            return Detour("its transaction gave way to another one", lambda _: Again(SOON, counts=False))
+            return _way_given()
         return self._inbox.away(error)
 
     def _committed(self, ledger: Ledger, position: int | None, session: Any, result: Any) -> Any:
