@@ -140,8 +140,14 @@ class Database:
             self.trouble = None
             log.info("database %s answers again", self.name)
 
+    async def rest(self) -> None:
+        """End what is done beside the handlers."""
+        for close in self.closing:
+            await asyncio.to_thread(close)
+
     async def dispose(self) -> None:
         """Close all connections."""
+        await self.rest()
         if self._async_engine is not None:
             await self._async_engine.dispose()
         await asyncio.to_thread(self.engine.dispose)
@@ -201,10 +207,7 @@ class Databases:
     async def dispose(self) -> None:
         """Close what was made here; engines that the application brought are its own to close."""
         for name, database in self._made.items():
-            for close in database.closing:
-                close()
-            if name not in self._own:
-                await database.dispose()
+            await (database.rest() if name in self._own else database.dispose())
 
     def health(self) -> Health:
         """See `HealthIndicator`."""

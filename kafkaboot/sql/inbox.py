@@ -39,6 +39,8 @@ ASK = 10.0
 """Seconds that a database which does not answer is asked again for the positions of new partitions."""
 WAIT = 0.5
 """Seconds between two looks at a database that does not answer, or at a partition that somebody else works on."""
+CLOSE = 5.0
+"""Seconds that ending what is done beside the handlers may take."""
 PRUNES = 60.0
 """Seconds between two looks for keys that are too old."""
 
@@ -58,7 +60,7 @@ class Inbox:
         self._ledgers: dict[tuple[str, int], Ledger] = {}
         self._aside: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._beginning = threading.Lock()
-        self._begun = False
+        self._thread: threading.Thread | None = None
         self._pruned: dict[Keys, float] = {}
         database.need(INBOX_TABLES)
         database.closing.append(self.close)
@@ -107,8 +109,12 @@ class Inbox:
                         "transaction may be handled again", self.group, self.database.name, told(error))  # fmt: skip
 
     def close(self) -> None:
-        """Let its thread go, behind what it still has to do."""
-        self._aside.put(None)
+        """End its thread, behind what it still has to do. Blocks for `CLOSE` seconds at most."""
+        with self._beginning:
+            thread, self._thread = self._thread, None
+        if thread is not None:
+            self._aside.put(None)
+            thread.join(CLOSE)
 
     def forget(self, partitions: Sequence[TP]) -> None:
         """Partitions that belong to somebody else already."""
@@ -244,9 +250,9 @@ class Inbox:
 
     def _later(self, work: Callable[[], None]) -> None:
         with self._beginning:
-            if not self._begun:
-                self._begun = True
-                threading.Thread(target=self._run, name=f"kafkaboot-inbox-{self.group}", daemon=True).start()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name=f"kafkaboot-inbox-{self.group}", daemon=True)
+                self._thread.start()
         self._aside.put(work)
 
     def _run(self) -> None:

@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
-from tests.unit.sql.conftest import Process, Raw
 
 from kafkaboot.client.memory import MemoryClients
 from kafkaboot.sql import INBOX_TABLES, OUTBOX_TABLES, Database, DatabaseSettings, Outbox, OutboxSettings, Relay
 from kafkaboot.testing import eventually_async
+from tests.unit.sql.conftest import Process, Raw
 
 
 class Shop:
