@@ -26,6 +26,9 @@ SECTIONS = {
     "Look after topics": {
         "topics": Entry("kafkaboot.cli.topics:topics", "topics as code: plan, apply"),
     },
+    "Look after databases": {
+        "database": Entry("kafkaboot.cli.database:database", "databases with an inbox or an outbox: ddl"),
+    },
     "Look at records, and write some": {
         "publish": Entry("kafkaboot.cli.publish:publish", "write a record, checked by the application's own type"),
         "tail": Entry("kafkaboot.cli.tail:tail", "show records of a topic as they come"),
