@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from kafkaboot.failure.letter import Letter
     from kafkaboot.message import Context, Record
     from kafkaboot.producer import Delivery, Producer, Receipt, Transaction
+    from kafkaboot.sql import Outbox
 
     __version__: str
 
@@ -91,6 +92,7 @@ _ROOMS = {
     "kafkaboot.failure.letter": ("Letter",),
     "kafkaboot.message": ("Context", "Record"),
     "kafkaboot.producer": ("Delivery", "Producer", "Receipt", "Transaction"),
+    "kafkaboot.sql": ("Outbox",),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
@@ -110,6 +112,7 @@ __all__ = [
     "Key",
     "Letter",
     "Named",
+    "Outbox",
     "Payload",
     "Producer",
     "PublishError",

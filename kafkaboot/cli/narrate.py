@@ -81,6 +81,8 @@ def cells(row: HandlerRow) -> tuple[str, ...]:
         retry += f", keep-order {row.keep_order}"
     if row.circuit is not None:
         retry += f", circuit {row.circuit}"
+    if row.inbox is not None:
+        retry += f", inbox {row.inbox}"
     return row.id, topics, row.group, ordering, retry, row.where
 
 

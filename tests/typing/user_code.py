@@ -5,6 +5,8 @@ from decimal import Decimal
 from typing import Annotated, Any, assert_type
 
 from pydantic import BaseModel
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.orm import Session
 
 from kafkaboot import (
     BatchFailed,
@@ -15,6 +17,7 @@ from kafkaboot import (
     Key,
     Letter,
     Named,
+    Outbox,
     Payload,
     Producer,
     Receipt,
@@ -125,3 +128,17 @@ async def transact(producer: Producer, order: OrderPlaced) -> None:
         assert_type(await tx.publish("orders", order, key="o-1"), Receipt)
         assert_type(tx.send("audit", order), Delivery)
     assert_type(await producer.publish_batch("orders", [order], transactional=True), Sequence[Receipt])
+
+
+@event_handler("orders", inbox=True, inbox_key="ce_id")
+async def sell(order: OrderPlaced, session: AsyncSession, outbox: Outbox) -> None:
+    assert_type(outbox.add(session, "invoices", order, key=order.order_id, headers={"origin": "shop"}), str)
+
+
+@event_handler("returns", inbox="main", inbox_key=lambda record: record.key)
+def take_back(order: OrderPlaced, session: Session, outbox: Outbox) -> None:
+    outbox.add(session, "invoices", order, type="invoice.cancelled")
+
+
+async def by_hand(connection: AsyncConnection, order: OrderPlaced, outbox: Outbox) -> None:
+    assert_type(await outbox.add_async(connection, "invoices", order), str)
