@@ -25,6 +25,8 @@ DRIVERS = {"sqlite": ("pysqlite", "aiosqlite"), "postgresql": ("psycopg", "psyco
 """By kind of database, the driver of `def` code and that of `async def` code, where the URL names none that fits."""
 ASYNC_ONLY, SYNC_ONLY = {"asyncpg", "aiosqlite"}, {"pysqlite", "psycopg2", "pg8000", "psycopg2cffi"}
 MODULES = {"pysqlite": "sqlite3"}
+CONNECT = 10
+"""Seconds that making a connection may take, where the URL says nothing else."""
 WRITES = "kafkaboot_writes"
 """An execution option: the transaction writes, so that SQLite takes its lock when it begins."""
 
@@ -282,6 +284,10 @@ def _options(url: URL, settings: DatabaseSettings) -> dict[str, Any]:
     options: dict[str, Any] = {"pool_size": settings.pool_size, "max_overflow": 2 * settings.pool_size}
     if url.get_backend_name() == "sqlite":
         options["connect_args"] = {"timeout": settings.busy_timeout, "check_same_thread": False}
+    elif url.get_driver_name() == "psycopg" and "connect_timeout" not in url.query:
+        options["connect_args"] = {
+            "connect_timeout": CONNECT
+        }  # else a host that swallows packets is waited for by minutes
     return options
 
 

@@ -17,6 +17,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1800)]
 LONG = bool(os.environ.get("KB_CHAOS"))
 RECORDS = 50_000 if LONG else 1_500
 KILLS = 20 if LONG else 3
+PAUSES = 4 if LONG else 2
 SEED = int(os.environ.get("KB_SEED", str(time.time_ns() % 10_000)))
 HANDLERS = ("note", "note_in_a_thread", "note_many")
 KINDS = ("sqlite", "postgresql")
@@ -130,6 +131,30 @@ def test_each_row_is_there_once_whatever_is_killed(chaos_run, database_url, way)
     for _, key, seq in rows:
         by_key[key].append(seq)
     assert all(seqs == sorted(seqs) for seqs in by_key.values())
+
+
+@pytest.mark.parametrize("database_url", KINDS if LONG else ["postgresql"], indirect=True)
+def test_a_process_that_does_not_know_that_it_lost_its_partitions_repeats_nothing(chaos_run, database_url):
+    print(f"KB_SEED={SEED}")
+    effects, records = Effects(database_url), RECORDS // 2
+    with chaos_run(seed=SEED) as run:
+        chaos = inboxed(run, database_url, "note")
+        given_up = load(run, records)
+        expected, slept = records - len(given_up), 0
+        for number in range(PAUSES):
+            until_written(effects, expected * (number + 1) // (PAUSES + 2), chaos, 120)
+            zombie = at_work(chaos)
+            generation = run.generation()
+            chaos.pause(zombie)
+            eventually(lambda before=generation: run.generation() > before, 30, "the others take its partitions")
+            chaos.resume(zombie)
+            slept += 1
+        until_written(effects, expected, chaos, 300 if LONG else 60)
+        assert set(chaos.terminate_all()) == {0}
+    times = Counter(entry for entry, _, _ in effects.rows())
+    print(f"{len(times)} rows, {slept} zombies")
+    assert set(times) == {str(n) for n in range(records)} - given_up
+    assert {entry: n for entry, n in times.items() if n != 1} == {}
 
 
 @pytest.mark.parametrize("database_url", KINDS if LONG else ["sqlite"], indirect=True)

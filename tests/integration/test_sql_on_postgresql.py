@@ -183,6 +183,18 @@ async def test_a_connection_that_the_server_ends_is_no_attempt(made):
     assert shop.sales() == [1]
 
 
+async def test_a_handler_that_is_cancelled_in_its_sql_leaves_nothing_and_can_be_called_again(made):
+    shop = made()
+    process = Process(shop.database)
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await process.handle(Raw(1), lambda session: session.execute(text("SELECT pg_sleep(20)")))
+    assert shop.sales() == []
+    await process.handle(Raw(1), attempt=2)
+    assert shop.sales() == [1]
+
+
 async def test_two_transactions_that_wait_for_each_other_are_done_again_without_an_attempt(made):
     shop = made()
     shop.run("CREATE TABLE stock (item TEXT PRIMARY KEY, n INTEGER)")
