@@ -52,6 +52,7 @@ def examine(choice: Choice) -> list[Finding]:
 
 
 def _examined(choice: Choice) -> Iterator[Finding]:
+    from kafkaboot.cli.databases_seen import databases
     from kafkaboot.cli.limits import limits
     from kafkaboot.cli.narrate import telling
 
@@ -70,6 +71,7 @@ def _examined(choice: Choice) -> Iterator[Finding]:
     else:
         yield Finding("handlers", "warn", "there are none: nothing is consumed", "add @event_handler to a function")
     yield from limits(blueprint)
+    yield from databases(blueprint)
     yield from _connection(blueprint, running)
 
 

@@ -115,6 +115,16 @@ class Database:
 
             provide(self.engine, self.name, list(self._needed.values()), self.settings.tables)
 
+    def lacking(self) -> list[str]:
+        """The tables that are needed and missing, and columns. Blocks.
+
+        Raises:
+            DatabaseError: It does not answer.
+        """
+        from kafkaboot.sql.tables import lacking
+
+        return lacking(self.engine, self.name, list(self._needed.values()))
+
     def ddl(self, tables: Sequence[Table]) -> str:
         """The SQL that makes the tables."""
         from kafkaboot.sql.tables import ddl

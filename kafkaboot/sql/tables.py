@@ -142,29 +142,41 @@ def provide(engine: Engine, name: str, tables: Sequence[Table], policy: Tables) 
                 METADATA.create_all(engine, tables=list(tables))
             except DBAPIError as error:  # another process may have made them at the same moment
                 refused = error
-        lacking = _lacking(engine, tables)
+        missing = _lacking(engine, tables)
     except SQLAlchemyError as error:
         raise unanswered(name, error) from error
-    if lacking:
+    if missing:
         why = f": {told(refused)}" if refused is not None else ""
         raise TablesError(
-            f"database {name!r} lacks {', '.join(lacking)}{why}",
+            f"database {name!r} lacks {', '.join(missing)}{why}",
             where=f"kafkaboot.databases.{name}",
             todo=f"make them: `kafkaboot database ddl {name}` prints the SQL; or set kafkaboot.databases.{name}.tables "
             "to create",
         )
 
 
+def lacking(engine: Engine, name: str, tables: Sequence[Table]) -> list[str]:
+    """What of the tables is missing.
+
+    Raises:
+        DatabaseError: The database does not answer.
+    """
+    try:
+        return _lacking(engine, tables)
+    except SQLAlchemyError as error:
+        raise unanswered(name, error) from error
+
+
 def _lacking(engine: Engine, tables: Sequence[Table]) -> list[str]:
     found = inspect(engine)
-    lacking = []
+    missing = []
     for table in tables:
         if not found.has_table(table.name):
-            lacking.append(table.name)
+            missing.append(table.name)
             continue
         there = {column["name"] for column in found.get_columns(table.name)}
-        lacking += [f"{table.name}.{column.name}" for column in table.columns if column.name not in there]
-    return lacking
+        missing += [f"{table.name}.{column.name}" for column in table.columns if column.name not in there]
+    return missing
 
 
 def unanswered(name: str, error: BaseException) -> DatabaseError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import sqlite3
 
 YAML = "  databases: {main: {url: 'sqlite:///shop.db'}}\n"
@@ -48,3 +49,35 @@ def test_without_sqlalchemy_it_says_what_to_install(shop, call, monkeypatch):
     done = call("database", "ddl")
     assert done.exit_code == 3
     assert "kafkaboot[sql]" in done.output
+
+
+SELL = """
+from sqlalchemy.orm import Session
+from kafkaboot import event_handler
+
+@event_handler("orders", inbox=True, concurrency=40)
+def sell(order: dict, session: Session) -> None: ...
+"""
+
+
+def findings(call):
+    return {one["subject"]: one for one in json.loads(call("doctor", "--json").stdout)}
+
+
+def test_doctor_looks_at_a_database_that_is_used(shop, call):
+    broker = "  kafka: {broker: embedded}\n"
+    folder = shop(broker + YAML, SELL)
+    assert findings(call)["database main"]["verdict"] == "warn"  # the connections
+    (folder / "shop.db").touch()
+    shop(broker + "  databases: {main: {url: 'sqlite:///shop.db', tables: validate, pool-size: 20}}\n", SELL)
+    found = findings(call)["database main"]
+    assert found["verdict"] == "fail"
+    assert "lacks kafkaboot_inbox_position" in found["what"]
+    assert "kafkaboot database ddl main" in found["todo"]
+    with sqlite3.connect(folder / "shop.db") as database:
+        database.executescript(call("database", "ddl").stdout)
+    database.close()
+    assert findings(call)["database main"]["verdict"] == "ok"
+    shop(broker + "  databases: {main: {url: 'postgresql://shop:geheim@127.0.0.1:1/shop', pool-size: 20}}\n", SELL)
+    found = findings(call)["database main"]
+    assert (found["verdict"], "does not answer" in found["what"], "geheim" in str(found)) == ("fail", True, False)
