@@ -201,25 +201,23 @@ class InTransaction:
             CURRENT.reset(token)
 
     async def _commit_async(self, connection: AsyncConnection, ledger: Ledger, todo: Sequence[RawRecord]) -> None:
-        ledger.doubtful = True
         try:
             await connection.commit()
         except Exception:
-            # Whether it is committed is not known: the table says so.
+            # Whether it is committed is not known: the table says so, now or before the next call.
+            ledger.doubtful = True
             await self._look_async(ledger)
             if not ledger.settled(todo[0].offset()):
                 raise
-        ledger.doubtful = False
 
     def _commit(self, connection: Connection, ledger: Ledger, todo: Sequence[RawRecord]) -> None:
-        ledger.doubtful = True
         try:
             connection.commit()
         except Exception:
+            ledger.doubtful = True
             self._look(ledger)
             if not ledger.settled(todo[0].offset()):
                 raise
-        ledger.doubtful = False
 
     async def _look_async(self, ledger: Ledger, *, contested: bool = False) -> None:
         assert self._async_engine is not None

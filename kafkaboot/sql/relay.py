@@ -38,7 +38,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("kafkaboot.sql")
 
-PROPERTIES: Mapping[str, object] = {**PRODUCER, "linger.ms": 1, "message.timeout.ms": 30_000}
+PROPERTIES: Mapping[str, object] = {
+    **PRODUCER,
+    "max.in.flight.requests.per.connection": 5,
+    "linger.ms": 1,
+    "message.timeout.ms": 30_000,
+}
+"""They win over those of the application's producer, whose partitioner and compression the relay's has."""
 COUNTED = 10_000
 """Waiting rows that are counted at most: more is said as so many."""
 LOOK = 1.0
@@ -71,7 +77,7 @@ class Relay:
         database: Where they are.
         clients: Makes the producer.
         settings: `kafkaboot.outbox`.
-        properties: librdkafka properties of the producer.
+        properties: librdkafka properties of the application's producer; `PROPERTIES` win.
         clock: Time.
 
     Attributes:
@@ -88,13 +94,13 @@ class Relay:
         database: Database,
         clients: ClientFactory,
         settings: OutboxSettings,
-        properties: Mapping[str, object] = PROPERTIES,
+        properties: Mapping[str, object] | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.database, self.settings = database, settings
         self.published = self.waiting = 0
         self.oldest = 0.0
-        self._clients, self._properties = clients, properties
+        self._clients, self._properties = clients, {**(properties or {}), **PROPERTIES}
         self._clock: Clock = clock or SystemClock()
         self._lease = Lease(settings.lease)
         self._engine = database.engine.execution_options(**{WRITES: True})
@@ -110,8 +116,13 @@ class Relay:
     # --- life
 
     def start(self) -> None:
-        """Begin, on a thread of its own; nothing where this process leaves the work to others."""
+        """Begin, on a thread of its own; nothing where this process leaves the work to others.
+
+        Raises:
+            ClientError: The producer's configuration is refused.
+        """
         if self.settings.relay and self._thread is None:
+            self._port = self._clients.producer(self._properties)
             self._thread = threading.Thread(target=self._run, name="kafkaboot-outbox", daemon=True)
             self._thread.start()
 

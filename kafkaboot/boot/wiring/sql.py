@@ -39,7 +39,7 @@ def outbox(
     made = Outbox(Envelope(producer.envelope, producer.source or f"/{application.name}"))
     where = "kafkaboot.outbox.database"
     database = found.get(settings.database, what="the outbox", where=where)
-    made.relay = Relay(made, database, clients, settings, clock=clock)
+    made.relay = Relay(made, database, clients, settings, producer.client_properties(), clock)
     return made
 
 
