@@ -100,6 +100,10 @@ class Worker:
         """The end of what it printed."""
         return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_SHOWN:])
 
+    def said(self, text: str) -> bool:
+        """Whether it has printed this."""
+        return text in self.log.read_text(encoding="utf-8", errors="replace")
+
     def memory(self) -> int:
         """Resident bytes now (Linux)."""
         fields = Path(f"/proc/{self.pid}/statm").read_text(encoding="ascii").split()
@@ -230,6 +234,15 @@ class Chaos:
             codes.append(worker.wait(deadline))
             self.history.write(history.DIED, about=worker.pid)
         return codes
+
+    def terminate_ready(self, deadline: float = 30.0, saying: str = "ready in") -> set[int]:
+        """The same once each that runs has said so in its output: one that still starts does not listen to signals."""
+
+        def ready() -> bool:
+            return all(worker.said(saying) for worker in self.alive)
+
+        eventually(ready, deadline, f"{saying!r} in the output of every process")
+        return set(self.terminate_all(deadline))
 
     def pause(self, worker: Worker) -> None:
         """SIGSTOP: it stands still and does not know."""

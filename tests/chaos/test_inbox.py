@@ -37,7 +37,8 @@ class Effects:
         serial = "INTEGER PRIMARY KEY AUTOINCREMENT"
         if url.drivername == "postgresql":
             url, serial = url.set(drivername="postgresql+psycopg"), "BIGSERIAL PRIMARY KEY"
-        self.engine = create_engine(url, poolclass=NullPool)
+        patient = {"timeout": 60} if url.drivername == "sqlite" else {}  # its one writer is wanted by all
+        self.engine = create_engine(url, poolclass=NullPool, connect_args=patient)
         with self.engine.begin() as connection:
             connection.execute(text(f"CREATE TABLE effects (id {serial}, entry TEXT, record_key TEXT, seq INTEGER)"))
 
@@ -119,7 +120,7 @@ def test_each_row_is_there_once_whatever_is_killed(chaos_run, database_url, way)
             chaos.kill_now(at_work(chaos))
         assert effects.count() < expected, "the last kill met nothing"
         until_written(effects, expected, chaos, 900 if LONG else 90)
-        assert set(chaos.terminate_all()) == {0}
+        assert chaos.terminate_ready() == {0}
         rows = effects.rows()
         letters = Counter(json.loads(m.value())["id"] for m in run.read(f"{run.topic}.{run.group}.dlt"))
     print(f"{len(rows)} rows, {KILLS} kills, {sum(letters.values())} letters for {len(letters)} records")
@@ -150,7 +151,7 @@ def test_a_process_that_does_not_know_that_it_lost_its_partitions_repeats_nothin
             chaos.resume(zombie)
             slept += 1
         until_written(effects, expected, chaos, 300 if LONG else 60)
-        assert set(chaos.terminate_all()) == {0}
+        assert chaos.terminate_ready() == {0}
     times = Counter(entry for entry, _, _ in effects.rows())
     print(f"{len(times)} rows, {slept} zombies")
     assert set(times) == {str(n) for n in range(records)} - given_up

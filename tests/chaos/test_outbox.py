@@ -34,7 +34,8 @@ class Desk:
         database.need([*INBOX_TABLES, *OUTBOX_TABLES])
         database.prepare()
         asyncio.run(database.dispose())
-        self.engine = create_engine(database.engine.url, poolclass=NullPool)
+        patient = {"timeout": 60} if database.kind == "sqlite" else {}  # its one writer is wanted by all
+        self.engine = create_engine(database.engine.url, poolclass=NullPool, connect_args=patient)
         serial = "BIGSERIAL" if database.kind == "postgresql" else "INTEGER"
         self.run(f"CREATE TABLE effects (id {serial} PRIMARY KEY, entry TEXT, record_key TEXT, seq INTEGER)")
 
@@ -132,7 +133,7 @@ def test_each_row_is_published_and_taken_once_whichever_relay_is_killed(chaos_ru
         writer.join(120)
         until(lambda: desk.taken() == ROWS, lambda: f"{ROWS} taken, {desk.taken()} are", chaos, 900 if LONG else 90)
         eventually(lambda: desk.waiting() == 0, 30, lambda: f"no row waits, {desk.waiting()} do")
-        assert set(chaos.terminate_all()) == {0}
+        assert chaos.terminate_ready() == {0}
         published, taken, ordered = judged(run, desk)
     assert killed >= KILLS * 3 // 4
     assert set(published) == set(taken) == {str(number) for number in range(ROWS)}
