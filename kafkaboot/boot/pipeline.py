@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import logging
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from kafkaboot.boot.component import dependency
+from kafkaboot.boot.component import Dependency, dependency
 from kafkaboot.boot.failing import policy, retry_topics
 from kafkaboot.boot.graph import Demand
 from kafkaboot.boot.letters import letter_topics
+from kafkaboot.boot.outputs import around, forwarding
 from kafkaboot.boot.report import Override
 from kafkaboot.config import InvalidConfigurationError, Problem, nearest
 from kafkaboot.declare import Kind, event_name, read_signature
@@ -27,11 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from kafkaboot.config import Configuration
-    from kafkaboot.consumer import Forwarding, HandlerSettings, Route
+    from kafkaboot.consumer import HandlerSettings, Route
     from kafkaboot.declare import HandlerSpec, PublisherSpec, RetryPolicy, Signature
     from kafkaboot.failure import Circuits, CircuitSettings, DeadLetterSettings, RetrySettings
-
-log = logging.getLogger("kafkaboot.boot")
+    from kafkaboot.producer import Producer
+    from kafkaboot.producer.answers import Tell
 
 SELF, PUBLISHER, CIRCUIT = "self", "@publisher", "circuit="
 """A handler's wishes that are no parameters: the component that it is a method of, the producer, the circuits."""
@@ -88,6 +87,20 @@ class HandlerRow:
     retry_delays: tuple[str, ...]
     on_exhausted: str
     dead_letters: tuple[str, ...]
+    reply: bool = False
+
+
+def publishing_wishes(publishers: Sequence[PublisherSpec], *, reply: bool = False) -> list[Dependency]:
+    """The producers that publishers want, and that answers want, each once."""
+    from kafkaboot.producer import Producer
+
+    names = dict.fromkeys([*([""] if reply else []), *(publisher.producer or "" for publisher in publishers)])
+    return [Dependency(wish_for(name), Producer, name) for name in names]
+
+
+def wish_for(producer: str) -> str:
+    """How a wish for a producer of that name is called."""
+    return f"{PUBLISHER}({producer})" if producer else PUBLISHER
 
 
 def row(handler: Handler, letters: DeadLetterSettings | None) -> HandlerRow:
@@ -111,6 +124,7 @@ def row(handler: Handler, letters: DeadLetterSettings | None) -> HandlerRow:
         tuple(map(naming.written, handler.retry.topics)),
         spec.on_exhausted,
         tuple(letter_topics(handler, letters)) if letters is not None else (),
+        spec.reply,
     )
 
 
@@ -177,10 +191,7 @@ class Preparation:
         ]
         if spec.owner is not None:
             wishes.append(dependency(SELF, spec.owner))
-        if spec.publishers:
-            from kafkaboot.producer import Producer
-
-            wishes.append(dependency(PUBLISHER, Producer))
+        wishes += publishing_wishes(spec.publishers, reply=spec.reply)
         if spec.circuit is not None:
             from kafkaboot.failure import Circuits
 
@@ -198,6 +209,12 @@ class Preparation:
                     f"handler {spec.id} takes batches and is unordered: each batch would hold one record",
                     where=spec.where,
                     todo='take ordering="partition", or single records',
+                )
+            if spec.reply:
+                raise DeclarationError(
+                    f"handler {spec.id} takes batches and says reply=True: one returned value answers many requests",
+                    where=spec.where,
+                    todo='take single records; ordering="unordered" or "key" handles many at a time',
                 )
             batch = DEFAULT_BATCH if spec.batch in {None, True} else int(spec.batch or 0)
         return Handler(
@@ -279,7 +296,12 @@ def refuse_overlaps(handlers: Sequence[Handler]) -> None:
 
 
 def route(
-    handler: Handler, owner: Any, filled: Mapping[str, Any], producer: Any, circuits: Circuits | None = None
+    handler: Handler,
+    owner: Any,
+    filled: Mapping[str, Any],
+    producers: Mapping[str, Producer],
+    circuits: Circuits | None = None,
+    tell: Tell = "message",
 ) -> Route:
     """The handler as the engine runs it.
 
@@ -287,8 +309,9 @@ def route(
         handler: What was decided.
         owner: The component that it is a method of, or `None`.
         filled: Its components, by parameter.
-        producer: The `Producer`, where what it returns is published; else `None`.
+        producers: Those that what it returns is published with, by name; the application's own under an empty one.
         circuits: The circuits, where it is called through one; else `None`.
+        tell: What the askers of a handler with `reply=True` are told of exceptions.
     """
     from kafkaboot.consumer import Backoff, Counters, Route
     from kafkaboot.consumer.invoke import Calls
@@ -306,7 +329,7 @@ def route(
         is_async=is_async,
         timeout=spec.timeout,
         accepts=spec.filter,
-        guard=None if spec.circuit is None or circuits is None else _guard(handler, circuits, is_async=is_async),
+        guard=around(handler, circuits, is_async=is_async),
     )
     retry = handler.retry
     return Route(
@@ -320,44 +343,12 @@ def route(
         start=spec.start,
         is_async=is_async,
         call=calls.single() if handler.batch is None else None,
-        plain=calls.plain() if handler.batch is None else None,
+        plain=calls.plain() if handler.batch is None and not spec.reply else None,
         batch_call=calls.batch() if handler.batch is not None else None,
         batch=handler.batch or DEFAULT_BATCH,
-        forwarding=_forwarding(handler, producer),
+        forwarding=forwarding(handler, producers, tell),
         # A coroutine is cancelled at its timeout; a thread cannot be, so that it is reported as stuck instead.
         stuck_after=None if is_async else spec.timeout,
         where=spec.where,
         counters=counters,
     )
-
-
-def _guard(
-    handler: Handler, circuits: Circuits, *, is_async: bool
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    from kafkaboot.failure import CircuitSettings, Holder, around
-
-    name = handler.spec.circuit or ""
-    row = (circuits.settings.get(name) or CircuitSettings()).row
-    if handler.retry.attempts < row:
-        log.warning(
-            "handler %s (%s): its retry policy %s allows %d attempts, and circuit %r opens at %d failures in a row: "
-            "when what is behind it fails, some records are given up before it opens; to do: allow as many attempts, "
-            "or set kafkaboot.circuits.%s.consecutive",
-            handler.spec.id,
-            handler.spec.where,
-            handler.retry_name,
-            handler.retry.attempts,
-            name,
-            row,
-            name,
-        )
-    return partial(around, holder=Holder(name, circuits.get(name)), is_async=is_async)
-
-
-def _forwarding(handler: Handler, producer: Any) -> Forwarding | None:
-    if not handler.spec.publishers:
-        return None
-    from kafkaboot.producer import Binding, Forward, returns_many
-
-    bindings = [Binding(publisher, producer) for publisher in handler.spec.publishers]
-    return Forward(bindings, many=returns_many(handler.signature.returns))

@@ -58,6 +58,14 @@ class Lane:
         _, _, stop, rest = self.row
         return stop - length_hint(rest) - 1
 
+    def handled(self) -> RawRecord | None:
+        """The record that was begun last; by whoever works in the lane."""
+        at = self.begun()
+        if at < 0:
+            return None
+        chunk = self.row[0] if self.row is not None else self.pieces[0][0]
+        return chunk.records[at]
+
     def settle_row(self) -> None:
         """Settle what is handled of the row that is at work: what was begun before the last; from any thread."""
         row = self.row

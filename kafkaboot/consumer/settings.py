@@ -96,4 +96,5 @@ class HandlerSettings(BaseModel):
     on_exhausted: Literal["dead-letter", "skip", "stop"] | None = None
     circuit: str | None = Field(None, pattern=r"^\w[\w-]*$", description="A name under `kafkaboot.circuits`.")
     start: Literal["earliest", "latest"] | None = None
+    reply: bool | None = Field(None, description="What it returns answers the record, for `producer.request`.")
     enabled: bool = Field(True, description="`false` leaves the handler out.")

@@ -35,6 +35,7 @@ def event_handler(
     circuit: str | None = None,
     filter: Callable[[Record], bool] | None = None,  # noqa: A002
     start: Start | None = None,
+    reply: bool | None = None,
 ) -> Callable[[F], F]:
     """Let a function, or a component's method, take the records of topics.
 
@@ -59,6 +60,8 @@ def event_handler(
             lanes, and none is given up. Default: none.
         filter: A predicate on the record; what it refuses is settled and counted as filtered.
         start: Where a group without offsets begins, `"earliest"` (default) or `"latest"`.
+        reply: Whether what it returns answers the record, for `producer.request`; it is delivered before the record is
+            settled. A record that is given up is answered as well: the asker is told why.
 
     Raises:
         DeclarationError: At once, when the options contradict each other or the object is no function.
@@ -83,6 +86,7 @@ def event_handler(
         "circuit": circuit,
         "filter": filter,
         "start": start,
+        "reply": reply,
     }
     given = {name: value for name, value in options.items() if value is not None}
     checked = _checked(given, where)
@@ -139,6 +143,12 @@ def _checked(given: dict[str, Any], where: str) -> dict[str, Any]:
         checks.one_of("event_handler", "on_exhausted", given["on_exhausted"], choices, where)
     if "circuit" in given:
         checks.circuit("event_handler", given["circuit"], where)
+    if not isinstance(given.get("reply", False), bool):
+        raise DeclarationError(
+            f"@event_handler: reply={given['reply']!r} is neither True nor False",
+            where=where,
+            todo="write reply=True; where the answer goes stands in the request",
+        )
     if "concurrency" in given:
         checks.whole("event_handler", "concurrency", given["concurrency"], where, least=1)
     if "batch" in given and not isinstance(given["batch"], bool):
@@ -173,6 +183,7 @@ def publisher(
     headers: Mapping[str, str | bytes] | Callable[[Any], Mapping[str, str | bytes]] | None = None,
     partition: int | Callable[[Any], int] | None = None,
     type: str | None = None,  # noqa: A002
+    producer: str | None = None,
 ) -> Callable[[F], F]:
     """Publish what a handler, or a component's method called through the container, returns.
 
@@ -184,6 +195,7 @@ def publisher(
         headers: Further headers, or a callable that gets the payload and answers them.
         partition: The partition, or a callable that gets the payload. Default: chosen by the key.
         type: The event name to write. Default: that of the payload's `@event`.
+        producer: The name of one under `kafkaboot.producers`. Default: the application's own.
 
     Raises:
         DeclarationError: At once, when an option cannot be used or the object is no function.
@@ -202,7 +214,9 @@ def publisher(
         checks.text("publisher", "type", type, where, example='type="invoice.issued"')
     if headers is not None and not callable(headers):
         _check_headers(headers, where)
-    spec = PublisherSpec(topic, key, headers, partition, type, where)
+    if producer is not None:
+        checks.text("publisher", "producer", producer, where, example='producer="audit"')
+    spec = PublisherSpec(topic, key, headers, partition, type, where, producer)
 
     def decorate(function: F) -> F:
         checks.plain_function("publisher", function, where)

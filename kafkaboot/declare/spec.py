@@ -134,6 +134,7 @@ class PublisherSpec:
         headers: Headers, or a callable that gets the payload and answers them.
         partition: The partition, or a callable that gets the payload and answers it; `None`: by the key.
         type: The event name to write instead of the payload's own.
+        producer: The name of the producer; `None`: the application's own.
         where: File and line of `@publisher`.
     """
 
@@ -143,6 +144,7 @@ class PublisherSpec:
     partition: int | Callable[[Any], int] | None = None
     type: str | None = None
     where: str = ""
+    producer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,7 @@ class HandlerSpec:
         circuit: The name of the circuit through which it is called.
         filter: A predicate on the record; what it refuses is settled and counted.
         start: Where a new group begins.
+        reply: Whether what it returns answers the record.
         where: File and line of `@event_handler`.
         owner: The component's class, where the function is its method.
         publishers: What becomes of the returned value, in the order in which the decorators stand.
@@ -186,6 +189,7 @@ class HandlerSpec:
     circuit: str | None = None
     filter: Callable[[Record], bool] | None = None
     start: Start = "earliest"
+    reply: bool = False
     where: str = ""
     owner: Class | None = None
     publishers: tuple[PublisherSpec, ...] = ()

@@ -9,18 +9,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kafkaboot.producer.answers import Answers, answering
     from kafkaboot.producer.bind import Binding, publishing, returns_many
     from kafkaboot.producer.delivery import Delivery
     from kafkaboot.producer.forward import Forward
     from kafkaboot.producer.health import ProducerHealth
     from kafkaboot.producer.pool import Transactions
     from kafkaboot.producer.receipt import Receipt, Receipts
+    from kafkaboot.producer.requests import Requests
     from kafkaboot.producer.sender import Producer
-    from kafkaboot.producer.settings import ProducerSettings, TransactionSettings
+    from kafkaboot.producer.settings import ProducerSettings, RequestSettings, TransactionSettings
     from kafkaboot.producer.sync import SyncProducer
     from kafkaboot.producer.transaction import SyncTransaction, Transaction
 
 _FILES = {
+    "Answers": "answers",
+    "answering": "answers",
     "Binding": "bind",
     "Delivery": "delivery",
     "Forward": "forward",
@@ -29,6 +33,8 @@ _FILES = {
     "ProducerSettings": "settings",
     "Receipt": "receipt",
     "Receipts": "receipt",
+    "RequestSettings": "settings",
+    "Requests": "requests",
     "SyncProducer": "sync",
     "SyncTransaction": "transaction",
     "Transaction": "transaction",
@@ -39,6 +45,7 @@ _FILES = {
 }
 
 __all__ = [
+    "Answers",
     "Binding",
     "Delivery",
     "Forward",
@@ -47,11 +54,14 @@ __all__ = [
     "ProducerSettings",
     "Receipt",
     "Receipts",
+    "RequestSettings",
+    "Requests",
     "SyncProducer",
     "SyncTransaction",
     "Transaction",
     "TransactionSettings",
     "Transactions",
+    "answering",
     "publishing",
     "returns_many",
 ]

@@ -31,6 +31,24 @@ class TransactionSettings(BaseModel):
     )
 
 
+class RequestSettings(BaseModel):
+    """`kafkaboot.requests`: how this application asks and answers. Given, its answers' place is sought at start."""
+
+    model_config = ConfigDict(extra="forbid", alias_generator=kebab, populate_by_name=True, frozen=True)
+
+    topic: str | None = Field(
+        None,
+        pattern=r"^([A-Za-z0-9.-]|_[A-Za-z0-9.-])[A-Za-z0-9._-]{0,247}$",
+        description="Where answers to this application's requests go; default: `{application}.replies`.",
+    )
+    dialect: Literal["kafkaboot", "spring"] = Field(
+        "kafkaboot", description="In whose headers requests are written; both are answered, and both answers are read."
+    )
+    tell: Literal["kind", "message", "traceback"] = Field(
+        "message", description="What an asker is told of an exception that its request was given up for."
+    )
+
+
 class ProducerSettings(BaseModel):
     """`kafkaboot.producer`: how this application publishes. What is left out comes from the preset."""
 

@@ -10,7 +10,7 @@ from kafkaboot.boot.autoconfiguration import AutoConfiguration, Offer
 from kafkaboot.boot.conditions import on_component, on_missing
 from kafkaboot.boot.settings import ApplicationSettings
 from kafkaboot.client import ClientFactory
-from kafkaboot.producer import Producer, ProducerHealth, ProducerSettings, Transactions, TransactionSettings
+from kafkaboot.producer import Producer, ProducerHealth, ProducerSettings, Requests, Transactions, TransactionSettings
 
 WORKER = "KB_WORKER"
 """Where a process of several finds its number."""
@@ -18,7 +18,9 @@ FLUSH_LIMIT = 3600.0
 """Seconds; the producer's own `flush-timeout` is what ends its close."""
 
 
-def producer(clients: ClientFactory, settings: ProducerSettings, application: ApplicationSettings) -> Producer:
+def producer(
+    clients: ClientFactory, settings: ProducerSettings, application: ApplicationSettings, requests: Requests | None
+) -> Producer:
     """The producer that handlers, components and `@publisher` share."""
     source = settings.source or f"/{application.name}"
     transaction = settings.transaction or TransactionSettings()
@@ -37,6 +39,7 @@ def producer(clients: ClientFactory, settings: ProducerSettings, application: Ap
             make=partial(Producer, envelope=settings.envelope, source=source),
             eager=settings.transaction is not None,
         ),
+        requests=requests,
     )
 
 
@@ -64,5 +67,5 @@ PRODUCER = AutoConfiguration(
         ),
         Offer(health, when=(on_component(Producer),)),
     ),
-    after=("kafka",),
+    after=("kafka", "requests"),
 )

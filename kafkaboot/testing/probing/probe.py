@@ -18,6 +18,7 @@ from kafkaboot.boot.running import route_of, run_loop
 from kafkaboot.client import ClientFactory
 from kafkaboot.failure import Circuits
 from kafkaboot.producer import Producer
+from kafkaboot.producer.answers import Answered
 from kafkaboot.testing.probing import debugger
 from kafkaboot.testing.probing.capture import Capture, CapturingClients, ProbeError
 from kafkaboot.testing.probing.given import doubts, raw_of
@@ -198,6 +199,8 @@ class _Run:
                     self.returned = call() if self.stop_in else await in_thread(call)
             if route.forwarding is not None and self.returned is not None:
                 route.forwarding.forward(self.returned, lambda *_: None)
+            if isinstance(self.returned, Answered):
+                self.returned = self.returned.result
         except (KeyboardInterrupt, debugger.Left):
             raise
         except BaseException as error:
