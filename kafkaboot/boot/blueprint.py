@@ -16,7 +16,8 @@ from kafkaboot.boot.container import Container
 from kafkaboot.boot.exception_names import check_circuits, check_handlers, check_policies
 from kafkaboot.boot.failing import refuse_retry_topics
 from kafkaboot.boot.letters import letter_function
-from kafkaboot.boot.pipeline import Preparation, publishing_wishes, refuse_overlaps
+from kafkaboot.boot.outputs import publishing_wishes
+from kafkaboot.boot.pipeline import Preparation, refuse_overlaps
 from kafkaboot.boot.report import Report
 from kafkaboot.boot.settings import ApplicationSettings, AutoconfigureSettings
 from kafkaboot.config import ConfigSettings, Configuration, InvalidConfigurationError, ProfilesSettings, load

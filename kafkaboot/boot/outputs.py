@@ -6,11 +6,14 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from kafkaboot.boot.component import Dependency
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from kafkaboot.boot.pipeline import Handler
     from kafkaboot.consumer import Forwarding
+    from kafkaboot.declare import PublisherSpec
     from kafkaboot.failure import Circuits
     from kafkaboot.producer import Producer
     from kafkaboot.producer.answers import Tell
@@ -18,6 +21,28 @@ if TYPE_CHECKING:
     Around = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 log = logging.getLogger("kafkaboot.boot")
+
+
+PUBLISHER = "@publisher"
+"""A wish for a producer, of what publishes or answers; it is no parameter."""
+
+
+def publishing_wishes(publishers: Sequence[PublisherSpec], *, reply: bool = False) -> list[Dependency]:
+    """The producers that publishers want, and that answers want, each once."""
+    from kafkaboot.producer import Producer
+
+    names = dict.fromkeys([*([""] if reply else []), *(publisher.producer or "" for publisher in publishers)])
+    return [Dependency(_wish(name), Producer, name) for name in names]
+
+
+def producers_among(filled: dict[str, Any]) -> dict[str, Producer]:
+    """Take the producers that `publishing_wishes` brought out of what fills a handler's wishes; by name."""
+    wishes = [wish for wish in filled if wish.startswith(PUBLISHER)]
+    return {wish.removeprefix(PUBLISHER).removeprefix(" "): filled.pop(wish) for wish in wishes}
+
+
+def _wish(producer: str) -> str:
+    return f"{PUBLISHER} {producer}".rstrip()
 
 
 def around(handler: Handler, circuits: Circuits | None, *, is_async: bool) -> Around | None:

@@ -11,11 +11,11 @@ import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kafkaboot.boot.component import Dependency, dependency
+from kafkaboot.boot.component import dependency
 from kafkaboot.boot.failing import policy, retry_topics
 from kafkaboot.boot.graph import Demand
 from kafkaboot.boot.letters import letter_topics
-from kafkaboot.boot.outputs import around, forwarding
+from kafkaboot.boot.outputs import around, forwarding, publishing_wishes
 from kafkaboot.boot.report import Override
 from kafkaboot.config import InvalidConfigurationError, Problem, nearest
 from kafkaboot.declare import Kind, event_name, read_signature
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from kafkaboot.producer import Producer
     from kafkaboot.producer.answers import Tell
 
-SELF, PUBLISHER, CIRCUIT = "self", "@publisher", "circuit="
-"""A handler's wishes that are no parameters: the component that it is a method of, the producer, the circuits."""
+SELF, CIRCUIT = "self", "circuit="
+"""Wishes of a handler that are no parameters, beside its producers: what it is a method of, the circuits."""
 
 DEFAULT_BATCH = 500
 """Records of a batch whose handler names no size."""
@@ -88,19 +88,6 @@ class HandlerRow:
     on_exhausted: str
     dead_letters: tuple[str, ...]
     reply: bool = False
-
-
-def publishing_wishes(publishers: Sequence[PublisherSpec], *, reply: bool = False) -> list[Dependency]:
-    """The producers that publishers want, and that answers want, each once."""
-    from kafkaboot.producer import Producer
-
-    names = dict.fromkeys([*([""] if reply else []), *(publisher.producer or "" for publisher in publishers)])
-    return [Dependency(wish_for(name), Producer, name) for name in names]
-
-
-def wish_for(producer: str) -> str:
-    """How a wish for a producer of that name is called."""
-    return f"{PUBLISHER}({producer})" if producer else PUBLISHER
 
 
 def row(handler: Handler, letters: DeadLetterSettings | None) -> HandlerRow:

@@ -13,7 +13,8 @@ from kafkaboot.boot.failing import Failures, retry_uses
 from kafkaboot.boot.groups import Groups
 from kafkaboot.boot.letters import letter_uses
 from kafkaboot.boot.lifecycle import in_thread
-from kafkaboot.boot.pipeline import CIRCUIT, SELF, route, wish_for
+from kafkaboot.boot.outputs import producers_among
+from kafkaboot.boot.pipeline import CIRCUIT, SELF, route
 from kafkaboot.boot.wiring.requests import reply_topic, reply_use
 from kafkaboot.boot.wiring.topics import TopicCheck, topic_places
 from kafkaboot.client import ClientFactory
@@ -224,10 +225,8 @@ def route_of(blueprint: Blueprint, handler: Handler) -> Route:
 
 def _called(blueprint: Blueprint, handler: Handler) -> Route:
     filled = blueprint.container.arguments(handler.demand)
+    producers = producers_among(filled)
     owner, circuits = (filled.pop(wish, None) for wish in (SELF, CIRCUIT))
-    spec = handler.spec
-    names = dict.fromkeys(["", *(publisher.producer or "" for publisher in spec.publishers)])
-    producers = {name: filled.pop(wish_for(name)) for name in names if wish_for(name) in filled}
     return route(handler, owner, filled, producers, circuits, request_settings(blueprint).tell)
 
 

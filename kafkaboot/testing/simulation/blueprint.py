@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from kafkaboot.boot import Application, Component
 from kafkaboot.boot.component import APPLICATION
 from kafkaboot.boot.container import Container
-from kafkaboot.boot.pipeline import CIRCUIT, PUBLISHER, SELF, route
+from kafkaboot.boot.outputs import producers_among
+from kafkaboot.boot.pipeline import CIRCUIT, SELF, route
 from kafkaboot.boot.running import HAPPENINGS, publish_from, topic_uses, wanted
 from kafkaboot.client import ClientFactory
 from kafkaboot.clock import Clock
@@ -106,8 +107,9 @@ class SimulatedApplication:
         routes: dict[str, list[Route]] = {}
         for handler in self._blueprint.handlers:
             filled = container.arguments(handler.demand)
-            producer, owner = filled.pop(PUBLISHER, None), filled.pop(SELF, None)
-            made = route(handler, owner, filled, producer, filled.pop(CIRCUIT, None))
+            producers = producers_among(filled)
+            owner, circuit = filled.pop(SELF, None), filled.pop(CIRCUIT, None)
+            made = route(handler, owner, filled, producers, circuit)
             retry = handler.retry
             made.failing = Backoff(retry.initial, retry.max, retry.multiplier, jitter=False)
             routes.setdefault(handler.group, []).append(made)
