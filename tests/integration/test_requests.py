@@ -1,4 +1,4 @@
-"""Requests and answers between processes, on brokers that keep their word: the embedded one, and a real Apache Kafka."""
+"""Requests and answers between processes, on the embedded broker and on a real Apache Kafka."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import textwrap
 import uuid
 
 import pytest
-from confluent_kafka import Consumer
 from confluent_kafka import Producer as Bare
 
 from kafkaboot.client import TopicSpec

@@ -40,6 +40,12 @@ async def f(value: str) -> str:
     if value in RAISES:
         raise RAISES[value]
     return value
+
+@event_handler("g", reply=True)
+async def g(value: str) -> dict:
+    if value in RAISES:
+        raise RAISES[value]
+    return {"answer": value}
 """
 YAML = """
 kafkaboot:
@@ -90,3 +96,13 @@ def test_the_policy_s_verdict_is_told_and_not_carried_out(probe, handler, value,
 def test_a_retry_that_names_its_delay_is_told_with_it(probe):
     assert probe("a", "retry").delay == 7
     assert probe("a", "skip").delay is None
+
+
+def test_an_answer_is_shown_where_it_would_go(probe, monkeypatch):
+    probed = probe("g", "fine")
+    (answer,) = probed.published
+    assert (answer.record.topic(), answer.record.value()) == ("the-asker", b'{"answer":"fine"}')
+    assert probed.returned == {"answer": "fine"}
+    for value in ("skip", "dead"):
+        assert "the asker would be told" in probe("g", value).fate
+    assert "the asker" not in probe("g", "retry").fate
