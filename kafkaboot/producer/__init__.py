@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kafkaboot.producer.requests import Requests
     from kafkaboot.producer.sender import Producer
     from kafkaboot.producer.settings import ProducerSettings, RequestSettings, TransactionSettings
+    from kafkaboot.producer.shared import SharedPorts
     from kafkaboot.producer.sync import SyncProducer
     from kafkaboot.producer.transaction import SyncTransaction, Transaction
 
@@ -35,6 +36,7 @@ _FILES = {
     "Receipts": "receipt",
     "RequestSettings": "settings",
     "Requests": "requests",
+    "SharedPorts": "shared",
     "SyncProducer": "sync",
     "SyncTransaction": "transaction",
     "Transaction": "transaction",
@@ -56,6 +58,7 @@ __all__ = [
     "Receipts",
     "RequestSettings",
     "Requests",
+    "SharedPorts",
     "SyncProducer",
     "SyncTransaction",
     "Transaction",
