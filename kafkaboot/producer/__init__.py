@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kafkaboot.producer.answers import Answers, answering
+    from kafkaboot.producer.attempts import Attempts
     from kafkaboot.producer.bind import Binding, publishing, returns_many
     from kafkaboot.producer.delivery import Delivery
     from kafkaboot.producer.forward import Forward
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from kafkaboot.producer.transaction import SyncTransaction, Transaction
 
 _FILES = {
+    "Attempts": "attempts",
     "Answers": "answers",
     "answering": "answers",
     "Binding": "bind",
@@ -48,6 +50,7 @@ _FILES = {
 
 __all__ = [
     "Answers",
+    "Attempts",
     "Binding",
     "Delivery",
     "Forward",

@@ -141,7 +141,12 @@ class Handover:
     ) -> None:
         self.delivery = Delivery(outbox, topic)
         self._report = report or self.delivery
-        self._outbox, self._topic, self._made, self._timestamp = outbox, topic, made, timestamp
+        self.topic = topic
+        self._outbox, self._made, self._timestamp = outbox, made, timestamp
+
+    def again(self) -> Handover:
+        """The very same record, to be handed over once more."""
+        return Handover(self._outbox, self.topic, self._made, self._timestamp)
 
     def done(self) -> bool:
         """Try to hand over; answers whether there was room.
@@ -150,12 +155,12 @@ class Handover:
             PublishError: The record is refused.
         """
         if self._outbox.closed:
-            raise closed(self._topic)
+            raise closed(self.topic)
         value, key, headers, partition = self._made
         try:
-            self._outbox.port.produce(self._topic, value, key, headers, partition, self._report, self._timestamp)
+            self._outbox.port.produce(self.topic, value, key, headers, partition, self._report, self._timestamp)
         except BufferError:
             return False
         except Exception as error:
-            raise refused(error, self._topic) from error
+            raise refused(error, self.topic) from error
         return True

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from kafkaboot.client import ProducerPort
+    from kafkaboot.producer.attempts import Attempts
     from kafkaboot.producer.batch import Batch
     from kafkaboot.producer.envelope import EnvelopeKind, GivenHeaders
     from kafkaboot.producer.key import Key
@@ -45,6 +46,7 @@ class Producer:
         flush_timeout: Seconds that `flush` and `close` wait when not told otherwise.
         transactions: Lends the clients of transactions; without it there are none.
         requests: Waits for answers; without it there are no requests.
+        attempts: What `publish` does beyond the client; by default nothing.
     """
 
     def __init__(
@@ -56,10 +58,12 @@ class Producer:
         flush_timeout: float = 30.0,
         transactions: Transactions | None = None,
         requests: Requests | None = None,
+        attempts: Attempts | None = None,
     ) -> None:
         self.outbox = Outbox(port, envelope, source)
         self.transactions, self.requests = transactions, requests
-        self.sync = SyncProducer(self.outbox, flush_timeout, transactions, requests)
+        self.sync = SyncProducer(self.outbox, flush_timeout, transactions, requests, attempts)
+        self._attempts = attempts
         self._produce = port.produce
 
     async def publish(
@@ -74,6 +78,11 @@ class Producer:
     ) -> Receipt:
         """Publish one payload; it is delivered when this returns. A full buffer is waited for.
 
+        The client tries a record again until `delivery-timeout`, and never writes it twice while it does. With
+        `kafkaboot.producer.retry` (off by default) this tries again what the client has given up, as one and the same
+        event. Then it may stand in the topic twice: a record whose answer never came may have been written. Only a
+        full buffer says that it was not sent.
+
         Args:
             topic: The topic.
             payload: What is encoded by its type; `None` publishes a tombstone.
@@ -83,9 +92,13 @@ class Producer:
             timestamp: Milliseconds since the epoch; default: now.
 
         Raises:
-            PublishError: It was not delivered, or could not be encoded.
+            PublishError: It was not delivered, or could not be encoded. With a `retry`, also: no room was made within
+                its time limit.
+            CircuitOpenError: `kafkaboot.producer.circuit` names a circuit, and it is open.
         """
         record = self.outbox.record(topic, payload, key, headers, partition, timestamp)
+        if self._attempts is not None:
+            return await self._attempts.publish(record)
         while not record.done():  # noqa: ASYNC110 - the client tells nobody when there is room
             await asyncio.sleep(ROOM)
         return await record.delivery
@@ -109,7 +122,7 @@ class Producer:
             transactional: All or none, in a transaction of their own.
 
         Returns:
-            A receipt for each payload, in their order.
+            A receipt for each payload, in their order. Neither `kafkaboot.producer.retry` nor `circuit` is asked.
 
         Raises:
             BatchPublishError: Some were not delivered; it says which, and all others were.

@@ -15,6 +15,7 @@ from kafkaboot.producer.transaction import SyncTransaction, pool_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from kafkaboot.producer.attempts import Attempts
     from kafkaboot.producer.batch import Batch
     from kafkaboot.producer.delivery import Delivery
     from kafkaboot.producer.envelope import GivenHeaders
@@ -40,9 +41,10 @@ class SyncProducer:
         flush_timeout: float,
         transactions: Transactions | None = None,
         requests: Requests | None = None,
+        attempts: Attempts | None = None,
     ) -> None:
         self._outbox, self._flush_timeout = outbox, flush_timeout
-        self._transactions, self._requests = transactions, requests
+        self._transactions, self._requests, self._attempts = transactions, requests, attempts
 
     def publish(
         self,
@@ -55,6 +57,9 @@ class SyncProducer:
         timestamp: int | None = None,
     ) -> Receipt:
         """See `Producer.publish`."""
+        if self._attempts is not None:
+            record = self._outbox.record(topic, payload, key, headers, partition, timestamp)
+            return self._attempts.publish_blocking(record)
         sent = self.send(topic, payload, key=key, headers=headers, partition=partition, timestamp=timestamp)
         return sent.result()
 

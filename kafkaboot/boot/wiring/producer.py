@@ -14,8 +14,12 @@ from kafkaboot.boot.conditions import on_component, on_missing
 from kafkaboot.boot.settings import ApplicationSettings
 from kafkaboot.client import ClientFactory
 from kafkaboot.config import Configuration, InvalidConfigurationError, Problem
+from kafkaboot.consumer import Backoff
 from kafkaboot.declare import Named
+from kafkaboot.errors import ConfigurationError
+from kafkaboot.failure import Circuits, Holder, around
 from kafkaboot.producer import (
+    Attempts,
     Producer,
     ProducerHealth,
     ProducerSettings,
@@ -43,9 +47,10 @@ def producer(
     settings: ProducerSettings,
     application: ApplicationSettings,
     requests: Requests | None,
+    circuits: Circuits | None,
 ) -> Producer:
     """The producer that handlers, components and `@publisher` share."""
-    return _made(clients, ports, settings, application, requests)
+    return _made(clients, ports, settings, application, requests, circuits)
 
 
 def _made(
@@ -54,6 +59,7 @@ def _made(
     settings: ProducerSettings,
     application: ApplicationSettings,
     requests: Requests | None,
+    circuits: Circuits | None,
     name: str = "",
 ) -> Producer:
     source = settings.source or f"/{application.name}"
@@ -74,7 +80,29 @@ def _made(
             eager=settings.transaction is not None,
         ),
         requests=requests,
+        attempts=_attempts(settings, circuits),
     )
+
+
+def _attempts(settings: ProducerSettings, circuits: Circuits | None) -> Attempts | None:
+    """What `publish` does beyond the client; `None` for nothing."""
+    retry, name = settings.retry, settings.circuit
+    if retry is None and name is None:
+        return None
+    through = None
+    if name is not None:
+        if circuits is None:
+            raise ConfigurationError(
+                f"the producer goes through circuit {name!r}, and `circuits` is excluded",
+                where="kafkaboot.producer.circuit",
+                todo="take it out of kafkaboot.autoconfigure.exclude, or leave the circuit out",
+            )
+        through = partial(around, holder=Holder(name, circuits.get(name)))
+    if retry is None:
+        return Attempts(around=through)
+    delays = retry.backoff
+    backoff = Backoff(delays.initial, delays.max, delays.multiplier, delays.jitter)
+    return Attempts(attempts=retry.attempts, delay=backoff.delay, time_limit=retry.time_limit, around=through)
 
 
 def start(made: Producer) -> None:
@@ -115,9 +143,13 @@ def named(configuration: Configuration) -> Iterator[Offer]:
 
 def _factory(name: str, settings: ProducerSettings) -> Any:
     def made(
-        clients: ClientFactory, ports: SharedPorts, application: ApplicationSettings, requests: Requests | None
+        clients: ClientFactory,
+        ports: SharedPorts,
+        application: ApplicationSettings,
+        requests: Requests | None,
+        circuits: Circuits | None,
     ) -> Producer:
-        return _made(clients, ports, settings, application, requests, name)
+        return _made(clients, ports, settings, application, requests, circuits, name)
 
     return made
 
@@ -138,6 +170,6 @@ PRODUCER = AutoConfiguration(
         Offer(producer, when=(on_missing(Producer),), starts=(start,), stops=(close,), timeout=FLUSH_LIMIT),
         Offer(health, when=(on_component(Producer),)),
     ),
-    after=("kafka", "requests"),
+    after=("kafka", "circuits", "requests"),
     more=named,
 )
