@@ -19,6 +19,8 @@ from kafkaboot import (
     Producer,
     Receipt,
     Record,
+    RequestFailedError,
+    RequestTimeoutError,
     RetryPolicy,
     Secret,
     Transaction,
@@ -125,3 +127,23 @@ async def transact(producer: Producer, order: OrderPlaced) -> None:
         assert_type(await tx.publish("orders", order, key="o-1"), Receipt)
         assert_type(tx.send("audit", order), Delivery)
     assert_type(await producer.publish_batch("orders", [order], transactional=True), Sequence[Receipt])
+
+
+@event_handler("prices", reply=True)
+@publisher("quotes", producer="audit")
+async def quote(order: OrderPlaced, audit: Annotated[Producer, Named("audit")]) -> OrderPlaced:
+    return order
+
+
+async def ask(producer: Producer, order: OrderPlaced) -> None:
+    assert_type(await producer.request("prices", order, reply_type=OrderPlaced, timeout=2), OrderPlaced)
+    assert_type(producer.sync.request("prices", order, key="o-1", reply_type=Record), Record)
+    assert_type(await producer.request("prices", order, headers={"origin": "shop"}), Any)
+    try:
+        await producer.request("prices", order)
+    except RequestTimeoutError as error:
+        assert_type(error.request_id, str)
+        overdue: TimeoutError = error
+        raise overdue from None
+    except RequestFailedError as error:
+        assert_type((error.kind, error.text, error.traceback), tuple[str, str, str])
