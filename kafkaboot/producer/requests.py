@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from kafkaboot.client import TP
 from kafkaboot.errors import ClientError, KafkabootError, RequestAbandonedError, WiringError
+from kafkaboot.health import Health, Status
 from kafkaboot.message import Record
 from kafkaboot.message.foreign_headers import SPRING_CORRELATION_ID, SPRING_REPLY_PARTITION, SPRING_REPLY_TOPIC
 from kafkaboot.message.headers import KB_REPLY_PARTITION, KB_REPLY_TOPIC, KB_REQUEST_ID
@@ -53,7 +54,7 @@ OPENING = 10.0
 class Requests:
     """Asks, and gives each answer to whoever waits for it; any thread and any event loop may use the same one.
 
-    Nothing is made before the first request, or `open`.
+    Nothing is made before the first request, or `open`. It is a `HealthIndicator`.
 
     Args:
         clients: Makes the reader.
@@ -65,7 +66,10 @@ class Requests:
     Attributes:
         pending: Requests that wait for their answer, by id.
         late: Answers that nobody waited for any more; they are dropped.
+        trouble: Why answers cannot be read at the moment.
     """
+
+    name = "requests"
 
     def __init__(
         self,
@@ -79,6 +83,7 @@ class Requests:
         self.topic, self.eager = topic, eager
         self.pending: dict[bytes, Question] = {}
         self.late = 0
+        self.trouble: ClientError | None = None
         self._clients, self._see_to, self._dialect = clients, see_to, dialect
         self._prefix = secrets.token_hex(8).encode() + b"-"
         self._numbers = count(1).__next__
@@ -166,9 +171,13 @@ class Requests:
         """
         self._opening().result(timeout)
 
-    def details(self) -> dict[str, object]:
-        """For those who look in from outside."""
-        return {"pending": len(self.pending), "late": self.late, "topic": self.topic}
+    def health(self) -> Health:
+        """See `HealthIndicator`: DOWN while answers cannot be read."""
+        details: dict[str, object] = {"topic": self.topic, "pending": len(self.pending), "late": self.late}
+        trouble = self.trouble
+        if trouble is None:
+            return Health(Status.UP, details)
+        return Health(Status.DOWN, {**details, "error": trouble.what, "code": trouble.code})
 
     def close(self) -> None:
         """End what is pending, and the reader. A request that is made afterwards is refused."""
@@ -285,16 +294,15 @@ class Requests:
             admin.close()
 
     def _read(self, reader: ReaderPort) -> None:
-        failing = False
         while not self._stopping.is_set():
             began = monotonic()
             try:
                 records = reader.poll(CHUNK, POLL)
-                failing = False
+                self.trouble = None
             except ClientError as error:
-                if not failing:
+                if self.trouble is None:
                     log.warning("answers cannot be read from %s at the moment: %s", self.topic, error.line)
-                failing, records = True, []
+                self.trouble, records = error, []
                 self._stopping.wait(AGAIN)
             for record in records:
                 self._take(record)
