@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from kafkaboot.consumer import Forwarding
     from kafkaboot.declare import PublisherSpec
     from kafkaboot.failure import Circuits
-    from kafkaboot.producer import Producer
-    from kafkaboot.producer.answers import Tell
+    from kafkaboot.producer import Producer, RequestSettings
 
     Around = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -77,21 +76,30 @@ def _guard(handler: Handler, circuits: Circuits, *, is_async: bool) -> Around:
     return partial(through, holder=Holder(name, circuits.get(name)), is_async=is_async)
 
 
-def forwarding(handler: Handler, producers: Mapping[str, Producer], tell: Tell) -> Forwarding | None:
+def forwarding(handler: Handler, producers: Mapping[str, Producer], said: RequestSettings | None) -> Forwarding | None:
     """Where its results go.
 
     Args:
         handler: What was decided.
         producers: Those that it publishes with, by name; the application's own under an empty one.
-        tell: What its askers are told of exceptions.
+        said: `kafkaboot.requests`; `None`: the defaults.
     """
     spec = handler.spec
     if not spec.publishers and not spec.reply:
         return None
-    from kafkaboot.producer import Answers, Binding, Forward, returns_many
+    from kafkaboot.producer import Answers, Binding, Forward, RequestSettings, returns_many
 
     bindings = [Binding(publisher, producers[publisher.producer or ""]) for publisher in spec.publishers]
     many = returns_many(handler.signature.returns)
     if spec.reply:
-        return Answers(producers[""], bindings, many=many, handler=spec.id, where=spec.where, tell=tell)
+        said = said or RequestSettings()
+        return Answers(
+            producers[""],
+            bindings,
+            many=many,
+            handler=spec.id,
+            where=spec.where,
+            tell=said.tell,
+            reply_topics=said.reply_topics,
+        )
     return Forward(bindings, many=many)

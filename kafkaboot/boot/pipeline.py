@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from kafkaboot.consumer import HandlerSettings, Route
     from kafkaboot.declare import HandlerSpec, PublisherSpec, RetryPolicy, Signature
     from kafkaboot.failure import Circuits, CircuitSettings, DeadLetterSettings, RetrySettings
-    from kafkaboot.producer import Producer
-    from kafkaboot.producer.answers import Tell
+    from kafkaboot.producer import Producer, RequestSettings
 
 SELF, CIRCUIT = "self", "circuit="
 """Wishes of a handler that are no parameters, beside its producers: what it is a method of, the circuits."""
@@ -288,7 +287,7 @@ def route(
     filled: Mapping[str, Any],
     producers: Mapping[str, Producer],
     circuits: Circuits | None = None,
-    tell: Tell = "message",
+    requests: RequestSettings | None = None,
 ) -> Route:
     """The handler as the engine runs it.
 
@@ -298,7 +297,7 @@ def route(
         filled: Its components, by parameter.
         producers: Those that what it returns is published with, by name; the application's own under an empty one.
         circuits: The circuits, where it is called through one; else `None`.
-        tell: What the askers of a handler with `reply=True` are told of exceptions.
+        requests: `kafkaboot.requests`, for a handler with `reply=True`; `None`: the defaults.
     """
     from kafkaboot.consumer import Backoff, Counters, Route
     from kafkaboot.consumer.invoke import Calls
@@ -333,7 +332,7 @@ def route(
         plain=calls.plain() if handler.batch is None and not spec.reply else None,
         batch_call=calls.batch() if handler.batch is not None else None,
         batch=handler.batch or DEFAULT_BATCH,
-        forwarding=forwarding(handler, producers, tell),
+        forwarding=forwarding(handler, producers, requests),
         # A coroutine is cancelled at its timeout; a thread cannot be, so that it is reported as stuck instead.
         stuck_after=None if is_async else spec.timeout,
         where=spec.where,

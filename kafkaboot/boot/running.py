@@ -227,7 +227,7 @@ def _called(blueprint: Blueprint, handler: Handler) -> Route:
     filled = blueprint.container.arguments(handler.demand)
     producers = producers_among(filled)
     owner, circuits = (filled.pop(wish, None) for wish in (SELF, CIRCUIT))
-    return route(handler, owner, filled, producers, circuits, request_settings(blueprint).tell)
+    return route(handler, owner, filled, producers, circuits, request_settings(blueprint))
 
 
 def _one(container: Container, wanted: type[Any]) -> Any:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from kafkaboot.message.record import Headers
 
+LONGEST = 1024
+"""Bytes of an id that are echoed; anybody may write headers."""
+
 _TOPIC = re.compile(rb"(?!__)[A-Za-z0-9._-]{1,249}")
 
 
@@ -41,7 +44,8 @@ def reply_to(headers: Sequence[tuple[str, bytes | None]] | None) -> ReplyTo | No
     for topic, partition, request, numbered in (_OURS, _SPRINGS):
         name = found.get(topic)
         if name is not None and _TOPIC.fullmatch(name):
-            echo = [(request, found[request])] if found.get(request) is not None else []
+            known = found.get(request)
+            echo: Headers = [(request, known)] if known is not None and len(known) <= LONGEST else []
             return ReplyTo(name.decode(), numbered(found.get(partition)), echo)
     return None
 

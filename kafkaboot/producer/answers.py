@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import traceback
 from functools import partial
 from time import monotonic
@@ -67,6 +68,7 @@ class Answers(Forward):
         handler: The handler's id, for the log.
         where: Its file and line.
         tell: What an asker is told of an exception.
+        reply_topics: A regular expression that a request's reply topic must match; by default any will do.
 
     Attributes:
         answered: Answers that were delivered.
@@ -83,6 +85,7 @@ class Answers(Forward):
         handler: str = "",
         where: str = "",
         tell: Tell = "message",
+        reply_topics: str | None = None,
     ) -> None:
         super().__init__(bindings, many=many)
         self.forward = self._all
@@ -90,6 +93,7 @@ class Answers(Forward):
         self.answered = self.given_up = self.dropped = 0
         self._handler, self._where, self._tell = handler, where, tell
         self._said: set[str] = set()
+        self._allowed = None if reply_topics is None else re.compile(reply_topics)
 
     def _outlets(self, result: Answered) -> list[tuple[Outlet, Made]]:
         request, returned = result
@@ -97,15 +101,18 @@ class Answers(Forward):
             (binding, binding.make(payload)) for payload in outputs(returned, many=self._many)
             for binding in self.bindings
         ]  # fmt: skip
-        to = reply_to(request.headers())
+        to = self._place(request)
         if to is None:
-            self._drop(request, "its headers do not say where the answer is to go", "ask with producer.request")
+            why = "its headers do not say where the answer is to go"
+            if self._allowed is not None and reply_to(request.headers()) is not None:
+                why = "the topic that its headers name is none of kafkaboot.requests.reply-topics"
+            self._drop(request, why, "ask with producer.request")
             return made
         return [*made, (Asker(self, to, request), self._made(to, returned))]
 
     def refuse(self, request: RawRecord, error: BaseException) -> None:
         """Tell the asker that the request was given up. It returns at once, and never raises."""
-        to = reply_to(request.headers())
+        to = self._place(request)
         if to is None:
             return
         headers: Headers = [(KB_REPLY_ERROR, type(error).__name__.encode()), *to.echo, *carried_from(request)]
@@ -115,6 +122,10 @@ class Answers(Forward):
             frames = "".join(traceback.format_exception(error))[-LONGEST:]
             headers.append((KB_TRACEBACK, frames.encode("utf-8", "replace")))
         self._hand_refusal(Refusal(self, to, request), (None, None, headers, to.partition), monotonic() + LINGERS)
+
+    def _place(self, request: RawRecord) -> ReplyTo | None:
+        to = reply_to(request.headers())
+        return to if to is None or self._allowed is None or self._allowed.fullmatch(to.topic) else None
 
     def _made(self, to: ReplyTo, payload: Any) -> Made:
         envelope = self.outbox.envelope

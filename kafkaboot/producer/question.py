@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from kafkaboot.errors import RequestFailedError, RequestTimeoutError
-from kafkaboot.message import Record, decoder, explain, place
+from kafkaboot.message import Record, decoder, explain, place, printable
 from kafkaboot.message.headers import CONTENT_TYPE, KB_REPLY_ERROR, KB_REPLY_MESSAGE, KB_TRACEBACK
 
 if TYPE_CHECKING:
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from kafkaboot.producer.outbox import Outbox
 
 _ending = threading.Lock()
+
+LONGEST = 2000
+"""Characters of what the other side says that an error shows; all of it is in `text`."""
 
 
 class Question:
@@ -44,6 +47,11 @@ class Question:
         self.at = place(self.topic, record.partition(), record.offset())
         if self._outbox.trouble is not None:
             self._outbox.succeeded()
+
+    @property
+    def ended(self) -> bool:
+        """Whether all is known."""
+        return self._outcome is not None
 
     def end(self, outcome: RawRecord | Exception) -> bool:
         """All is known; answers whether it was not before. From any thread."""
@@ -86,8 +94,9 @@ class Question:
 
     def _refused(self, kind: str, record: Record) -> RequestFailedError:
         text = _text(record.header(KB_REPLY_MESSAGE))
+        said = f"{kind}: {text}" if text else kind
         return RequestFailedError(
-            f"the request was given up: {kind}: {text}" if text else f"the request was given up: {kind}",
+            f"the request was given up: {printable(said, LONGEST)}",
             kind=kind,
             text=text,
             traceback=_text(record.header(KB_TRACEBACK)),

@@ -119,13 +119,15 @@ class Requests:
                     # Not wrapped: whoever gives up must not cancel what others wait for as well.
                     ready: asyncio.Future[None] = loop.create_future()
                     opened.add_done_callback(lambda _: hop.wake(ready))
-                    await ready
-                record = self._record(question, outbox, opened.result(), payload, key, headers, partition)
-                while not record.done():  # noqa: ASYNC110 - the client tells nobody when there is room
-                    await asyncio.sleep(ROOM)
+                    await asyncio.wait({ready, answered}, return_when=asyncio.FIRST_COMPLETED)
+                if not question.ended:
+                    record = self._record(question, outbox, opened.result(), payload, key, headers, partition)
+                    while not record.done():  # noqa: ASYNC110 - the client tells nobody when there is room
+                        await asyncio.sleep(ROOM)
                 await answered
         except TimeoutError:
-            raise question.late(timeout) from None
+            if not question.ended:
+                raise question.late(timeout) from None
         finally:
             self.pending.pop(question.request_id, None)
         return question.answer(reply_type)
@@ -147,11 +149,12 @@ class Requests:
         question = self._question(outbox, topic, answered.set)
         try:
             opened = self._opening().result(timeout)
-            record = self._record(question, outbox, opened, payload, key, headers, partition)
-            while not record.done():
-                if monotonic() > until:
-                    raise question.late(timeout)
-                self._stopping.wait(ROOM)
+            if not question.ended:
+                record = self._record(question, outbox, opened, payload, key, headers, partition)
+                while not record.done():
+                    if monotonic() > until:
+                        raise question.late(timeout)
+                    self._stopping.wait(ROOM)
             if not answered.wait(max(0.0, until - monotonic())):
                 raise question.late(timeout)
         except TimeoutError as error:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from kafkaboot.client.presets import PRODUCER, PRODUCER_PRESETS, TRANSACTIONS
 from kafkaboot.config import Duration, Size, kebab
@@ -66,9 +67,21 @@ class RequestSettings(BaseModel):
     dialect: Literal["kafkaboot", "spring"] = Field(
         "kafkaboot", description="In whose headers requests are written; both are answered, and both answers are read."
     )
+    reply_topics: str | None = Field(
+        None, description="A regular expression that a request's reply topic must match to be answered; default: any."
+    )
     tell: Literal["kind", "message", "traceback"] = Field(
         "message", description="What an asker is told of an exception that its request was given up for."
     )
+
+    @field_validator("reply_topics")
+    @classmethod
+    def _compiles(cls, pattern: str | None) -> str | None:
+        try:
+            re.compile(pattern or "")
+        except re.error as error:
+            raise ValueError(f"it is no regular expression: {error}") from error
+        return pattern
 
 
 class ProducerSettings(BaseModel):

@@ -101,6 +101,7 @@ async def test_compression_and_its_level_reach_the_client(shop, started):
         ("  producer:\n    retry: {attempt: 2}\n", "did you mean `attempts`"),
         ("  producer:\n    circuit: two words\n", "circuit"),
         ("  requests:\n    topic: a topic\n", "topic"),
+        ("  requests:\n    reply-topics: '('\n", "no regular expression"),
         ("  requests:\n    topic: __replies\n", "topic"),
         ("  requests:\n    dialect: sprin\n", "'kafkaboot' or 'spring'"),
     ],

@@ -152,6 +152,22 @@ def test_springs_partition_is_an_int_of_four_bytes(partition, read):
     assert reply_to([*SPRINGS[:1], ("kafka_replyPartition", partition)]).partition == read
 
 
+def test_answers_go_to_topics_that_are_allowed_and_to_no_other(caplog):
+    desk = Desk(reply_topics=r"shop\..*")
+    desk.forward("yes")
+    desk.forward("no", request([("kb-reply-topic", b"quotes"), *OURS[1:]]))
+    desk.answers.refuse(request([("kb-reply-topic", b"quotes")]), ValueError("no"))
+    assert len(desk.replies()) == 1
+    assert not desk.kafka.records("quotes")
+    assert (desk.told, desk.answers.dropped) == ([None, None], 1)
+    assert "none of kafkaboot.requests.reply-topics" in caplog.text
+
+
+def test_an_id_of_any_length_is_not_echoed(desk):
+    desk.forward("yes", request([*OURS[:2], ("kb-request-id", b"x" * 10_000_000)]))
+    assert "kb-request-id" not in dict(desk.replies()[0].headers())
+
+
 def test_an_answer_that_is_too_large_is_told_to_the_asker(desk):
     desk.forward("x" * 2_000_000)
     (answer,) = desk.replies()

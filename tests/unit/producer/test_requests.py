@@ -209,6 +209,36 @@ async def test_a_request_that_was_given_up_raises_what_the_other_side_says(desk)
     assert (caught.value.kind, caught.value.text, caught.value.topic) == ("OutOfStock", "none left", "prices")
 
 
+async def test_what_the_other_side_says_stays_on_its_line_and_is_cut(desk):
+    task, request = await asked(desk)
+    text = "a\n" + "b" * 10_000 + "\x1b[31m"
+    desk.answer(request, None, [("kb-reply-error", b"Bad"), ("kb-reply-message", text.encode())])
+    with pytest.raises(RequestFailedError) as caught:
+        await task
+    assert caught.value.text == text
+    assert "\n" not in caught.value.what
+    assert "\x1b" not in caught.value.what
+    assert len(caught.value.what) < 3000
+
+
+async def test_a_request_that_is_abandoned_before_its_place_is_known_is_not_sent():
+    begun, go = threading.Event(), threading.Event()
+
+    def see_to():
+        begun.set()
+        go.wait(LONG)
+
+    desk = Desk(see_to=see_to)
+    task = asyncio.create_task(desk.producer.request("prices", {}, timeout=LONG))
+    await asyncio.to_thread(begun.wait, LONG)
+    closing = asyncio.create_task(asyncio.to_thread(desk.requests.close))
+    with pytest.raises(RequestAbandonedError):
+        await task
+    go.set()
+    await closing
+    assert not desk.asked()
+
+
 async def test_a_request_that_is_not_delivered_fails_at_once(desk):
     await asyncio.to_thread(desk.requests.open)
     desk.kafka.faults.deliveries.append(ClientError("no leader", code="_MSG_TIMED_OUT", retriable=True))
