@@ -74,6 +74,12 @@ def embedded():
         yield broker
 
 
+@pytest.fixture
+def restarted(tmp_path_factory):
+    with EmbeddedKafka(data_dir=tmp_path_factory.mktemp("kept")) as broker:
+        yield broker
+
+
 @pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.real_kafka)])
 def broker(request):
     return request.getfixturevalue(request.param)
@@ -283,3 +289,30 @@ async def test_configured_requests_are_ready_when_the_application_has_started(sh
         assert requests.topic == f"{shop.name}.mine"
         assert requests._opened.done()
         assert (await ask(app, shop, "chair")).amount == 5
+
+
+@pytest.mark.parametrize("broker", ["restarted"], indirect=True)
+async def test_requests_outlast_a_broker_that_is_restarted_while_they_are_made(shop):
+    async with shop.app() as app:
+        await ask(app, shop, "warm")
+        over = asyncio.Event()
+
+        async def keep_asking(number):
+            asked = 0
+            while not over.is_set():
+                sku = f"{number}-{'x' * (asked % 20)}"
+                assert await ask(app, shop, sku, timeout=90.0) == shop.module.Price(sku=sku, amount=len(sku))
+                asked += 1
+            return asked
+
+        tasks = [asyncio.create_task(keep_asking(number)) for number in range(8)]
+        for _ in range(2):
+            before = len(shop.module.CALLS)
+            await eventually_async(lambda so=before: len(shop.module.CALLS) > so + 50, 60, "requests are handled")
+            await asyncio.to_thread(shop.broker.stop)
+            await asyncio.to_thread(shop.broker.start)
+        before = len(shop.module.CALLS)
+        await eventually_async(lambda: len(shop.module.CALLS) > before + 50, 60, "requests are handled again")
+        over.set()
+        assert min(await asyncio.gather(*tasks)) > 0
+        assert not app.get(Requests).pending

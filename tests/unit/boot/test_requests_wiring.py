@@ -8,6 +8,7 @@ import pytest
 
 from kafkaboot.boot.application import Application
 from kafkaboot.boot.running import topic_uses, topics_wanted_by
+from kafkaboot.cli.narrate import cells
 from kafkaboot.errors import ClientError, DeclarationError
 from kafkaboot.health import HealthIndicator, Status
 from kafkaboot.producer import Answers, Producer, Requests
@@ -149,6 +150,7 @@ def test_yaml_lets_a_handler_answer_and_the_table_says_so(shop, made):
     application.wire()
     (row,) = application.describe_handlers()
     assert row.reply
+    assert "prices -> (the asker)" in cells(row)
     assert application.blueprint.report.overrides[0].option == "reply"
 
 
