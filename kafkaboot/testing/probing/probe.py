@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import nullcontext
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
@@ -199,7 +200,7 @@ class _Run:
                 if route.is_async:
                     self.returned = await call()
                 else:
-                    self.returned = call() if self.stop_in else await in_thread(call)
+                    self.returned = call() if self.stop_in else await in_thread(partial(copy_context().run, call))
             if route.forwarding is not None and self.returned is not None:
                 route.forwarding.forward(self.returned, lambda *_: None)
             if isinstance(self.returned, Answered):

@@ -12,7 +12,7 @@ from kafkaboot.client import TP
 from kafkaboot.testing import Probe
 
 CODE = """
-from kafkaboot import DeadLetter, Retry, Skip, event_handler
+from kafkaboot import DeadLetter, Producer, Retry, Skip, event_handler
 
 RAISES = {"skip": Skip("no"), "retry": Retry(after=7), "dead": DeadLetter("no"), "value": ValueError("no")}
 
@@ -46,6 +46,10 @@ async def g(value: str) -> dict:
     if value in RAISES:
         raise RAISES[value]
     return {"answer": value}
+
+@event_handler("h")
+def h(value: str, producer: Producer) -> None:
+    producer.sync.publish("out", {"n": value})
 """
 YAML = """
 kafkaboot:
@@ -106,3 +110,9 @@ def test_an_answer_is_shown_where_it_would_go(probe, monkeypatch):
     for value in ("skip", "dead"):
         assert "the asker would be told" in probe("g", value).fate
     assert "the asker" not in probe("g", "retry").fate
+
+
+@pytest.mark.parametrize(("handler", "place"), [("g", b"g[0]@41"), ("h", b"h[0]@41")])
+def test_the_ids_that_are_carried_on_are_shown(probe, handler, place):
+    (published,) = probe(handler, "fine").published
+    assert dict(published.record.headers())["kb-causation-id"] == place
