@@ -85,6 +85,19 @@ async def batches(some: list[In], producer: Producer) -> None:
     for one in some:
         await producer.publish("out", Out(one.n))
 
+LEFT = set()
+
+@event_handler("left", ordering="key")
+async def left(one: In, producer: Producer) -> None:
+    async def later() -> None:
+        for _ in range(one.n % 7):
+            await asyncio.sleep(0)
+        await producer.publish("out", Out(one.n))
+
+    task = asyncio.create_task(later())
+    LEFT.add(task)
+    task.add_done_callback(LEFT.discard)
+
 @event_handler("said")
 async def said(one: In, producer: Producer) -> None:
     await producer.publish("out", Out(one.n), headers={"kb-correlation-id": "mine"})
@@ -107,7 +120,7 @@ def shop(tmp_path, monkeypatch, broker):
     name = f"idshop{abs(hash(str(tmp_path))) % 10**9}"
     (tmp_path / name).mkdir()
     text = HANDLERS
-    for topic in [*WAYS, "batches", "said", "out"]:
+    for topic in [*WAYS, "batches", "said", "left", "out"]:
         text = text.replace(f'("{topic}"', f'("{name}.{topic}"')
     (tmp_path / name / "__init__.py").write_text(text)
     (tmp_path / "application.yaml").write_text(
@@ -177,3 +190,10 @@ async def test_outside_of_a_handler_nothing_is_carried(shop):
         await app.get(Producer).publish(f"{shop.name}.out", shop.module.Out(7))
         (alone,) = await outputs(app, shop, 1)
         assert "kb-correlation-id" not in dict(alone.record.headers)
+
+
+async def test_what_a_handler_leaves_behind_can_publish_whatever_its_worker_is_at(shop):
+    async with shop.app as app:
+        for n in range(300):
+            await app.publish(f"{shop.name}.left", shop.module.In(n), key=str(n % 50))
+        assert {found.payload.n for found in await outputs(app, shop, 300)} == set(range(300))
