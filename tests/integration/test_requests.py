@@ -42,7 +42,7 @@ class Price(BaseModel):
 @event_handler("${topics.prices}", id="quote", reply=True, ordering="unordered")
 async def quote(wanted: PriceWanted) -> Price:
     CALLS.append(wanted.sku)
-    if wanted.sku == "gone":
+    if wanted.sku == "gone" or (wanted.sku == "once" and CALLS.count("once") == 1):
         raise LookupError("no such thing")
     if wanted.sku == "skip":
         raise Skip("not ours")
@@ -191,6 +191,19 @@ async def test_an_asker_whose_request_is_given_up_is_told_why(shop, sku, kind, t
         assert caught.value.traceback == ""
         assert shop.module.CALLS.count(sku) == calls
         await app.handler("quote").settled_within(1)
+
+
+async def test_an_answer_may_come_from_a_retry_topic_and_nobody_is_told_before(shop):
+    later = {"attempts": 1, "topics": "200ms"}
+    retry = {f"kafkaboot.retry.later.{name}": value for name, value in later.items()}
+    retry["kafkaboot.handlers.quote.retry"] = "later"
+    async with shop.app(**retry) as app:
+        assert await ask(app, shop, "once") == shop.module.Price(sku="once", amount=4)
+        assert shop.module.CALLS == ["once", "once"]
+        with pytest.raises(RequestFailedError, match="no such thing"):
+            await ask(app, shop, "gone")
+        assert shop.module.CALLS[2:] == ["gone", "gone"]
+        assert app.get(Requests).late == 0
 
 
 async def test_what_cannot_be_decoded_is_answered_as_well(shop):
