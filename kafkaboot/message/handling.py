@@ -28,6 +28,11 @@ def carried() -> Headers | None:
     return None if record is None else carried_from(record)
 
 
+def correlation_of(record: RawRecord) -> str:
+    """The correlation id of a record, and of what is published from it."""
+    return (carried_from(record)[0][1] or b"").decode("utf-8", "replace")
+
+
 def carried_from(record: RawRecord) -> Headers:
     """The ids that a record carries which `record` is the cause of.
 
