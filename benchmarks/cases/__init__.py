@@ -15,7 +15,6 @@ from benchmarks.cases import (
     publish,
     scaling,
     sizes,
-    transactions,
 )
 
 if TYPE_CHECKING:
