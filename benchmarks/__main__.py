@@ -31,7 +31,7 @@ def main() -> int:
     if unknown := [name for name in given.cases if name not in cases]:
         print(f"no case {', '.join(unknown)}; there are: {', '.join(cases)}", file=sys.stderr)
         return 2
-    done, failed = [], []
+    done, failed, results = [], [], {}
     chosen = [without(cases[name], tuple(given.without)) for name in given.cases or cases]
     needed = any(case.needs_broker for case in chosen)
     with alone(), broker(given.bootstrap) if needed else contextlib.nullcontext("") as bootstrap:
@@ -47,7 +47,10 @@ def main() -> int:
                 print(f"\n{case.name}: did not run\n  {error}", flush=True)
                 continue
             done.append(table.as_json(result))
+            results[case.name] = result
             print(f"\n{table.text(result)}", flush=True)
+    if side_by_side := table.promises(results):
+        print(f"\n{side_by_side}", flush=True)
     if given.json:
         given.json.write_text(json.dumps({"machine": table.machine(), "cases": done, "did not run": failed}, indent=1))
     return 1 if failed else 0

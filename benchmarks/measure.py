@@ -2,6 +2,7 @@
 
 `BENCH_BOOTSTRAP`, `BENCH_TOPIC`, `BENCH_OUT`, `BENCH_GROUP`: where to read and write.
 `BENCH_RECORDS`: how many records make a run. `BENCH_SPAWNED`: `time.monotonic()` when the process was started.
+`BENCH_SIZE`: bytes of each record, where megabytes are asked for.
 `BENCH_RESULT`: the file for the figures. `BENCH_READY`: a file to be made once the first record is handled, if set.
 """
 
@@ -50,6 +51,7 @@ class Stopwatch:
         self.samples: list[int] = []
         self.over = False
         self._began: tuple[float, float] | None = None
+        self._lapped: tuple[float, float] | None = None
         self._added = 0
 
     def begin(self) -> None:
@@ -73,6 +75,10 @@ class Stopwatch:
         if self._added >= self.records and not self.over:
             self.finish()
 
+    def lap(self) -> None:
+        """All records are through: speed and CPU are taken here, and only latencies follow."""
+        self._lapped = (time.monotonic(), cpu_seconds())
+
     def sample(self, nanoseconds: int) -> None:
         """The latency of one record. The first fifth warms up and is left out of the figures."""
         self.begin()
@@ -82,7 +88,7 @@ class Stopwatch:
 
     def finish(self) -> None:
         """Write the figures."""
-        ended, used = time.monotonic(), cpu_seconds()
+        ended, used = self._lapped or (time.monotonic(), cpu_seconds())
         assert self._began is not None
         began, used_before = self._began
         figures = {
@@ -91,6 +97,8 @@ class Stopwatch:
             "peak": peak_megabytes(),
             "start": began - float(os.environ.get("BENCH_SPAWNED", began)),
         }
+        if size := int(os.environ.get("BENCH_SIZE", "0")):
+            figures["mb"] = figures["rate"] * size / 1e6
         if self.samples:
             steady = sorted(self.samples[len(self.samples) // 5 :])
             figures |= {f"p{p}": steady[len(steady) * p // 100] / 1e6 for p in (50, 95, 99)}

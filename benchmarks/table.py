@@ -7,11 +7,14 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
+from benchmarks.cases.sizes import PROMISES
+
 if TYPE_CHECKING:
     from benchmarks.run import Check, Result
 
 COLUMNS = {
     "rate": ("records/s", "{:,.0f}"),
+    "mb": ("MB/s", "{:,.1f}"),
     "cpu": ("CPU us", "{:.2f}"),
     "peak": ("peak MB", "{:.0f}"),
     "start": ("start s", "{:.2f}"),
@@ -58,6 +61,19 @@ def text(result: Result) -> str:
             f"   {verdict(check, median, 'bar')}   {verdict(check, median, 'aim')}".rstrip()
         )
     return "\n".join(lines + [f"  note: {note}" for note in result.notes])
+
+
+def promises(results: dict[str, Result]) -> str:
+    """The brief's table: what it promises beside what was measured in this run, by the size of a record."""
+    lines = [f"{'records of':>12}{'':12}{'messages/s':>12}{'MB/s':>10}{'p95 ms':>10}"]
+    for promise in PROMISES:
+        result = results.get(f"size-{promise.name}")
+        if result is None:
+            continue
+        lines.append(f"{promise.name:>12}  {'promised':10}{promise.rate:12,}{promise.mb:10,.1f}{promise.p95:10.1f}")
+        for label, figures in result.medians().items():
+            lines.append(f"{'':12}  {label:10}{figures['rate']:12,.0f}{figures['mb']:10,.1f}{figures['p95']:10.1f}")
+    return "\n".join(lines) if len(lines) > 1 else ""
 
 
 def describe(check: Check) -> str:

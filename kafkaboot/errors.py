@@ -144,6 +144,53 @@ _FATES = {
 }
 
 
+class RequestError(KafkabootError):
+    """A request has no answer. Raised as one of its kinds.
+
+    Args:
+        what: What happened.
+        topic: Where the request went.
+        request_id: What its answer would carry as `kb-request-id`.
+        fate: See `KafkabootError`.
+        todo: See `KafkabootError`.
+    """
+
+    def __init__(self, what: str, *, topic: str, request_id: str, fate: str = "", todo: str = "") -> None:
+        super().__init__(what, where=f"{topic} (request {request_id})", fate=fate, todo=todo)
+        self.topic, self.request_id = topic, request_id
+
+
+class RequestTimeoutError(RequestError, TimeoutError):
+    """No answer came in time. What became of the request is not known; an answer that still comes is dropped."""
+
+    retriable = True
+
+
+class RequestFailedError(RequestError):
+    """Whoever handles the topic gave the request up, and said so.
+
+    Args:
+        what: What happened.
+        kind: The name of the class of what was raised there.
+        text: Its text; empty where that side does not tell it.
+        traceback: Its frames, where that side tells them.
+        topic: See `RequestError`.
+        request_id: See `RequestError`.
+    """
+
+    def __init__(
+        self, what: str, *, kind: str, text: str, topic: str, request_id: str, traceback: str = "", todo: str = ""
+    ) -> None:
+        super().__init__(
+            what, topic=topic, request_id=request_id, todo=todo, fate="it was taken, and it will not be tried again"
+        )
+        self.kind, self.text, self.traceback = kind, text, traceback
+
+
+class RequestAbandonedError(RequestError):
+    """The producer was closed, or the application stopped, while the answer was waited for."""
+
+
 class UndecodableError(KafkabootError):
     """A record's bytes are not what its handler's annotation asks for. The same bytes never decode later."""
 

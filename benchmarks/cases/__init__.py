@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmarks.cases import consume, desk, failing, footprint, latency, ordering, peers, publish, scaling
+from benchmarks.cases import (
+    consume,
+    desk,
+    failing,
+    footprint,
+    latency,
+    ordering,
+    peers,
+    publish,
+    scaling,
+    sizes,
+)
 
 if TYPE_CHECKING:
     from benchmarks.run import Case
@@ -12,5 +23,5 @@ if TYPE_CHECKING:
 
 def all_cases(records: int) -> dict[str, Case]:
     """By name; `records` is the length of a run where speed is measured on a backlog."""
-    families = (consume, ordering, failing, publish, latency, footprint, scaling, peers, desk)
+    families = (consume, ordering, failing, publish, sizes, latency, footprint, scaling, peers, desk)
     return {case.name: case for family in families for case in family.cases(records)}

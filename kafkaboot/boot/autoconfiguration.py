@@ -32,6 +32,7 @@ class Offer:
         starts: Called with the instance when it is built.
         stops: Called with the instance at the end.
         timeout: Seconds that each hook may take, where the application's settings are not right for it.
+        named_only: Whether it is given only to those who ask for it by name, or for all of its type.
     """
 
     factory: Callable[..., Any]
@@ -41,6 +42,7 @@ class Offer:
     starts: tuple[Callable[[Any], Any], ...] = ()
     stops: tuple[Callable[[Any], Any], ...] = ()
     timeout: float | None = None
+    named_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class AutoConfiguration:
         after: Names of auto-configurations whose offers are decided before this one's.
         prepare: Called once with the configuration unless it is excluded, before the packages are imported.
         analyzers: What it knows of failed starts.
+        more: Further offers, one for each name in a section, say; asked for behind `offers`.
     """
 
     name: str
@@ -67,6 +70,7 @@ class AutoConfiguration:
     after: tuple[str, ...] = ()
     prepare: Callable[[Configuration], object] | None = None
     analyzers: tuple[Analyzer, ...] = ()
+    more: Callable[[Configuration], Iterable[Offer]] = lambda _: ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,7 @@ def decide(found: Iterable[Loaded], here: Surroundings) -> list[Decision]:
         decision = Decision(auto.name, one.distribution, Outcome.ON if _all(answers) else Outcome.OFF, answers)
         decisions.append(decision)
         if decision.outcome is Outcome.ON:
-            for entry in auto.offers:
+            for entry in (*auto.offers, *auto.more(here.configuration)):
                 offer = entry if isinstance(entry, Offer) else Offer(entry)
                 component = _component(offer, auto.name)
                 answers = [condition(here) for condition in offer.when]
@@ -150,5 +154,13 @@ def _component(offer: Offer, source: str) -> Component:
             )
     name = offer.name or type_name(factory)
     return Component(
-        provides, factory, where, name, source=source, starts=offer.starts, stops=offer.stops, timeout=offer.timeout
+        provides,
+        factory,
+        where,
+        name,
+        source=source,
+        starts=offer.starts,
+        stops=offer.stops,
+        timeout=offer.timeout,
+        named_only=offer.named_only,
     )

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from kafkaboot.boot import starters
 from kafkaboot.boot.autoconfiguration import decide, in_order
-from kafkaboot.boot.component import APPLICATION, Component, dependency
+from kafkaboot.boot.component import APPLICATION, Component
 from kafkaboot.boot.conditions import Surroundings
 from kafkaboot.boot.container import Container
 from kafkaboot.boot.exception_names import check_circuits, check_handlers, check_policies
 from kafkaboot.boot.failing import refuse_retry_topics
 from kafkaboot.boot.inboxes import refuse_inboxes
 from kafkaboot.boot.letters import letter_function
-from kafkaboot.boot.pipeline import PUBLISHER, Preparation, refuse_overlaps
+from kafkaboot.boot.outputs import publishing_wishes
+from kafkaboot.boot.pipeline import Preparation, refuse_overlaps
 from kafkaboot.boot.report import Report
 from kafkaboot.boot.settings import ApplicationSettings, AutoconfigureSettings
 from kafkaboot.config import ConfigSettings, Configuration, InvalidConfigurationError, ProfilesSettings, load
@@ -235,8 +236,9 @@ def _declared(configuration: Configuration, declarations: Declarations) -> list[
     ]
     for spec in declarations.components:
         owner = spec.provides
-        publishing = isinstance(owner, type) and publishing_methods(owner)
-        beside = (dependency(PUBLISHER, _producer()),) if publishing else ()
+        publishing = publishing_methods(owner) if isinstance(owner, type) else {}
+        wanted = [one for several in publishing.values() for one in several]
+        beside = tuple(publishing_wishes(wanted))
         components.append(Component(owner, spec.factory, spec.where, spec.name, spec.primary, beside))
     return [*components, *map(letter_function, declarations.letter_listeners)]
 
@@ -278,9 +280,3 @@ def _handlers(
 
 def _bound(configuration: Configuration, section: str, sections: Mapping[str, Any]) -> Any:
     return configuration.bind(section, sections[section]) if section in sections else {}
-
-
-def _producer() -> Any:
-    from kafkaboot.producer import Producer
-
-    return Producer

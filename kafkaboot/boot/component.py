@@ -48,6 +48,7 @@ class Component:
         where: The file and line of its definition.
         name: Its name, for `Annotated[T, Named("...")]`.
         primary: Whether it wins where several fit.
+        named_only: Whether it is given only to those who ask for it by name, or for all of its type.
         beside: What must be there before it without being passed to the factory.
         source: Who offers it: the application, or an auto-configuration's name.
         starts: Called with the instance when it is built, beside its own `@on_start` methods.
@@ -65,6 +66,7 @@ class Component:
     starts: tuple[Callable[[Any], Any], ...] = ()
     stops: tuple[Callable[[Any], Any], ...] = ()
     timeout: float | None = None
+    named_only: bool = False
 
     @classmethod
     def holding(cls, instance: object, *, where: str, source: str, provides: Any = None, name: str = "") -> Component:

@@ -168,7 +168,8 @@ class Failures:
             exhausted=spec.on_exhausted,
         )
         route = dataclasses.replace(route, failing=self._watched(handler, recovery), deaths=retry.deaths)
-        return self._with_retry_topics(handler, route, recovery) if retry.topics else route
+        route = self._with_retry_topics(handler, route, recovery) if retry.topics else route
+        return _refusing(route)
 
     def _with_retry_topics(self, handler: Handler, route: Route, recovery: Recovery) -> Route:
         from kafkaboot.consumer import Counters
@@ -200,7 +201,7 @@ class Failures:
             counters=Counters(),
             failing=self._watched(handler, again),
         )
-        self.retries.setdefault(retry_group(handler.group), []).append(later)
+        self.retries.setdefault(retry_group(handler.group), []).append(_refusing(later))
         main = dataclasses.replace(route, failing=self._watched(handler, dataclasses.replace(recovery, later=topics)))
         if order is None or main.call is None:
             return main
@@ -224,6 +225,16 @@ class Failures:
     def _one(self, wanted: type[Any]) -> Any:
         found = self._container.providing(wanted)
         return self._container.instance(found[0]) if found else None
+
+
+def _refusing(route: Route) -> Route:
+    """The route; one that answers tells its askers of what it gives up."""
+    from kafkaboot.failure import Refusing
+    from kafkaboot.producer import Answers
+
+    if not isinstance(route.forwarding, Answers):
+        return route
+    return dataclasses.replace(route, failing=Refusing(route.failing, route.forwarding.refuse))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

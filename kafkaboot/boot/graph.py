@@ -120,7 +120,7 @@ class Graph:
 
     def fitting(self, wish: Dependency, beside: Node | None = None) -> list[Component]:
         """The components that fit a wish, best kind of fit only; more than one means that it is ambiguous."""
-        known = [one for one in self.components if not wish.name or one.name == wish.name]
+        known = [one for one in self.components if _asked_for(one, wish)]
         if wish.many:
             return [one for one in known if one is not beside and _fit(one.provides, wish.wanted)]
         fits = [(_fit(one.provides, wish.wanted), one) for one in known]
@@ -140,6 +140,10 @@ class Graph:
         if wish.name:
             what = f"nothing named {wish.name!r} provides {wanted}"
         advice = f"decorate a class, or a function that returns {wanted}, with @component in a scanned package{known}"
+        names = [one.name for one in self.fitting(Dependency("", wish.wanted, many=True))]
+        if wish.name and names:
+            close = difflib.get_close_matches(wish.name, names, n=1)
+            advice = f"did you mean {close[0]!r}?{known}" if close else f"its names: {', '.join(names)}{known}"
         return WiringError(_drawn(what, path, f"{wish.parameter}: {wanted}   <- missing"), todo=advice)
 
     def _ambiguous(self, wish: Dependency, fitting: list[Component], path: list[str]) -> WiringError:
@@ -237,6 +241,12 @@ def _drawn(what: str, path: list[str], last: str) -> str:
     lines = [f"  {path[0]}"]
     lines += [f"  {'   ' * depth}└─ {line}" for depth, line in enumerate([*path[1:], last])]
     return "\n".join([what, *lines])
+
+
+def _asked_for(component: Component, wish: Dependency) -> bool:
+    if wish.name:
+        return component.name == wish.name
+    return wish.many or not component.named_only
 
 
 _EXACT, _SUBCLASS, _SHAPE = 1, 2, 3

@@ -52,7 +52,7 @@ def check_transaction(spec: HandlerSpec, signature: Signature) -> None:
             spec, f"is {is_a} and takes {taken[0].name} as {taken[0].annotation.__name__}", f"take {example} instead"
         )
     answers = "publishes what it returns" if spec.publishers else ""
-    if getattr(spec, "reply", False):
+    if spec.reply:
         answers = "answers requests with what it returns"
     if answers:
         raise _refused(

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import logging
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kafkaboot.boot.component import dependency
@@ -18,6 +16,7 @@ from kafkaboot.boot.failing import policy, retry_topics
 from kafkaboot.boot.graph import Demand
 from kafkaboot.boot.inboxes import check_transaction
 from kafkaboot.boot.letters import letter_topics
+from kafkaboot.boot.outputs import around, forwarding, publishing_wishes
 from kafkaboot.boot.report import Override
 from kafkaboot.config import InvalidConfigurationError, Problem, nearest
 from kafkaboot.declare import Kind, event_name, read_signature
@@ -29,14 +28,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from kafkaboot.config import Configuration
-    from kafkaboot.consumer import Around, Forwarding, HandlerSettings, Route
+    from kafkaboot.consumer import Around, HandlerSettings, Route
     from kafkaboot.declare import HandlerSpec, PublisherSpec, RetryPolicy, Signature
     from kafkaboot.failure import Circuits, CircuitSettings, DeadLetterSettings, RetrySettings
+    from kafkaboot.producer import Producer, RequestSettings
 
-log = logging.getLogger("kafkaboot.boot")
-
-SELF, PUBLISHER, CIRCUIT, INBOX = "self", "@publisher", "circuit=", "inbox="
-"""A handler's wishes that are no parameters: the component that it is a method of, producer, circuits, databases."""
+SELF, CIRCUIT, INBOX = "self", "circuit=", "inbox="
+"""Wishes of a handler that are no parameters, beside its producers: what it is a method of, circuits, databases."""
 
 DEFAULT_BATCH = 500
 """Records of a batch whose handler names no size."""
@@ -90,7 +88,8 @@ class HandlerRow:
     retry_delays: tuple[str, ...]
     on_exhausted: str
     dead_letters: tuple[str, ...]
-    inbox: str | None
+    reply: bool = False
+    inbox: str | None = None
 
 
 def row(handler: Handler, letters: DeadLetterSettings | None) -> HandlerRow:
@@ -114,6 +113,7 @@ def row(handler: Handler, letters: DeadLetterSettings | None) -> HandlerRow:
         tuple(map(naming.written, handler.retry.topics)),
         spec.on_exhausted,
         tuple(letter_topics(handler, letters)) if letters is not None else (),
+        spec.reply,
         ("yes" if spec.inbox is True else spec.inbox) or None,
     )
 
@@ -187,10 +187,7 @@ class Preparation:
         ]
         if spec.owner is not None:
             wishes.append(dependency(SELF, spec.owner))
-        if spec.publishers:
-            from kafkaboot.producer import Producer
-
-            wishes.append(dependency(PUBLISHER, Producer))
+        wishes += publishing_wishes(spec.publishers, reply=spec.reply)
         if spec.circuit is not None:
             from kafkaboot.failure import Circuits
 
@@ -212,6 +209,12 @@ class Preparation:
                     f"handler {spec.id} takes batches and is unordered: each batch would hold one record",
                     where=spec.where,
                     todo='take ordering="partition", or single records',
+                )
+            if spec.reply:
+                raise DeclarationError(
+                    f"handler {spec.id} takes batches and says reply=True: one returned value answers many requests",
+                    where=spec.where,
+                    todo='take single records; ordering="unordered" or "key" handles many at a time',
                 )
             batch = DEFAULT_BATCH if spec.batch in {None, True} else int(spec.batch or 0)
         return Handler(
@@ -296,9 +299,10 @@ def route(
     handler: Handler,
     owner: Any,
     filled: Mapping[str, Any],
-    producer: Any,
+    producers: Mapping[str, Producer],
     circuits: Circuits | None = None,
-    around: Around | None = None,
+    requests: RequestSettings | None = None,
+    inbox: Around | None = None,
 ) -> Route:
     """The handler as the engine runs it.
 
@@ -306,9 +310,10 @@ def route(
         handler: What was decided.
         owner: The component that it is a method of, or `None`.
         filled: Its components, by parameter.
-        producer: The `Producer`, where what it returns is published; else `None`.
+        producers: Those that what it returns is published with, by name; the application's own under an empty one.
         circuits: The circuits, where it is called through one; else `None`.
-        around: What its calls stand in; its inbox.
+        requests: `kafkaboot.requests`, for a handler with `reply=True`; `None`: the defaults.
+        inbox: What its calls stand in, where it has an inbox.
     """
     from kafkaboot.consumer import Backoff, Counters, Route
     from kafkaboot.consumer.invoke import Calls
@@ -326,8 +331,8 @@ def route(
         is_async=is_async,
         timeout=spec.timeout,
         accepts=spec.filter,
-        guard=None if spec.circuit is None or circuits is None else _guard(handler, circuits, is_async=is_async),
-        around=around,
+        guard=around(handler, circuits, is_async=is_async),
+        around=inbox,
     )
     retry = handler.retry
     return Route(
@@ -341,44 +346,12 @@ def route(
         start=spec.start,
         is_async=is_async,
         call=calls.single() if handler.batch is None else None,
-        plain=calls.plain() if handler.batch is None else None,
+        plain=calls.plain() if handler.batch is None and not spec.reply else None,
         batch_call=calls.batch() if handler.batch is not None else None,
         batch=handler.batch or DEFAULT_BATCH,
-        forwarding=_forwarding(handler, producer),
+        forwarding=forwarding(handler, producers, requests),
         # A coroutine is cancelled at its timeout; a thread cannot be, so that it is reported as stuck instead.
         stuck_after=None if is_async else spec.timeout,
         where=spec.where,
         counters=counters,
     )
-
-
-def _guard(
-    handler: Handler, circuits: Circuits, *, is_async: bool
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    from kafkaboot.failure import CircuitSettings, Holder, around
-
-    name = handler.spec.circuit or ""
-    row = (circuits.settings.get(name) or CircuitSettings()).row
-    if handler.retry.attempts < row:
-        log.warning(
-            "handler %s (%s): its retry policy %s allows %d attempts, and circuit %r opens at %d failures in a row: "
-            "when what is behind it fails, some records are given up before it opens; to do: allow as many attempts, "
-            "or set kafkaboot.circuits.%s.consecutive",
-            handler.spec.id,
-            handler.spec.where,
-            handler.retry_name,
-            handler.retry.attempts,
-            name,
-            row,
-            name,
-        )
-    return partial(around, holder=Holder(name, circuits.get(name)), is_async=is_async)
-
-
-def _forwarding(handler: Handler, producer: Any) -> Forwarding | None:
-    if not handler.spec.publishers:
-        return None
-    from kafkaboot.producer import Binding, Forward, returns_many
-
-    bindings = [Binding(publisher, producer) for publisher in handler.spec.publishers]
-    return Forward(bindings, many=returns_many(handler.signature.returns))

@@ -14,14 +14,16 @@ from kafkaboot.boot.groups import Groups
 from kafkaboot.boot.inboxes import Inboxes
 from kafkaboot.boot.letters import letter_uses
 from kafkaboot.boot.lifecycle import in_thread
-from kafkaboot.boot.pipeline import CIRCUIT, INBOX, PUBLISHER, SELF, route
+from kafkaboot.boot.outputs import producers_among
+from kafkaboot.boot.pipeline import CIRCUIT, INBOX, SELF, route
+from kafkaboot.boot.wiring.requests import reply_topic, reply_use
 from kafkaboot.boot.wiring.topics import TopicCheck, topic_places
 from kafkaboot.client import ClientFactory
 from kafkaboot.declare import hooks, publishing_methods, resolve
 from kafkaboot.errors import DeclarationError
 from kafkaboot.failure import Circuits, DeadLetters, DeadLetterSettings
 from kafkaboot.health import HealthIndicator
-from kafkaboot.producer import Producer
+from kafkaboot.producer import Producer, RequestSettings
 from kafkaboot.sql import Databases
 from kafkaboot.topics import TopicSettings, TopicUse, Wanted, wanted_topics
 
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-LETTERS = "kafkaboot.dead-letter"
+LETTERS, REQUESTS = "kafkaboot.dead-letter", "kafkaboot.requests"
 HAPPENINGS = ("on_failure", "on_rebalance", "on_commit", "on_circuit", "on_dead_letter", "on_transaction")
 """A component with one of these methods overhears what happens (`kafkaboot.hooks`)."""
 
@@ -110,7 +112,16 @@ def topic_uses(blueprint: Blueprint) -> list[TopicUse]:
                 uses += [_published(one, blueprint.configuration.resolve(one.topic), by) for one in publishers]
     if (settings := letter_settings(blueprint)) is not None:
         uses += letter_uses(blueprint.handlers, settings)
+    if blueprint.configuration.mentions(REQUESTS):
+        topic = reply_topic(request_settings(blueprint), blueprint.application.name or "")
+        uses.append(reply_use(topic, REQUESTS))
     return uses + retry_uses(blueprint.handlers)
+
+
+def request_settings(blueprint: Blueprint) -> RequestSettings:
+    """`kafkaboot.requests`; the defaults where `requests` is excluded."""
+    bound = REQUESTS in blueprint.sections
+    return blueprint.configuration.bind(REQUESTS, RequestSettings) if bound else RequestSettings()
 
 
 def topics_wanted_by(blueprint: Blueprint) -> list[Wanted]:
@@ -135,13 +146,13 @@ def publish_from(component: Component, instance: Any, blueprint: Blueprint) -> N
     """Let the `@publisher` methods of a fresh component publish what they return."""
     from kafkaboot.producer import Binding, publishing, returns_many
 
-    producer = blueprint.container.get(Producer)
+    container = blueprint.container
     for name, specs in publishing_methods(type(instance)).items():
         method = getattr(instance, name)
         resolved = [replace(spec, topic=blueprint.configuration.resolve(spec.topic)) for spec in specs]
         written = method.__func__.__annotations__.get("return")
         returned = None if written is None else resolve(written, method, "return", component.where)
-        bindings = [Binding(spec, producer) for spec in resolved]
+        bindings = [Binding(spec, container.get(Producer, spec.producer or "")) for spec in resolved]
         try:
             setattr(instance, name, publishing(method, bindings, many=returns_many(returned)))
         except AttributeError as error:
@@ -223,10 +234,11 @@ def route_of(blueprint: Blueprint, handler: Handler) -> Route:
     return replace(Failures(blueprint.container).wire(handler, called), call=called.call)
 
 
-def _called(blueprint: Blueprint, handler: Handler, around: Around | None = None) -> Route:
+def _called(blueprint: Blueprint, handler: Handler, inbox: Around | None = None) -> Route:
     filled = blueprint.container.arguments(handler.demand)
-    producer, owner, circuits, _ = (filled.pop(wish, None) for wish in (PUBLISHER, SELF, CIRCUIT, INBOX))
-    return route(handler, owner, filled, producer, circuits, around)
+    producers = producers_among(filled)
+    owner, circuits, _ = (filled.pop(wish, None) for wish in (SELF, CIRCUIT, INBOX))
+    return route(handler, owner, filled, producers, circuits, request_settings(blueprint), inbox)
 
 
 def _one(container: Container, wanted: type[Any]) -> Any:

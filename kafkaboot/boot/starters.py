@@ -20,6 +20,7 @@ GROUP = "kafkaboot.starters"
 HOUSE = {
     "kafka": "kafkaboot.boot.wiring.kafka:KAFKA",
     "producer": "kafkaboot.boot.wiring.producer:PRODUCER",
+    "requests": "kafkaboot.boot.wiring.requests:REQUESTS",
     "consumer": "kafkaboot.boot.wiring.consumer:CONSUMER",
     "circuits": "kafkaboot.boot.wiring.circuits:CIRCUITS",
     "databases": "kafkaboot.boot.wiring.sql:DATABASES",

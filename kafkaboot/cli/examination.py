@@ -156,7 +156,7 @@ def _topics(blueprint: Blueprint, topics: dict[str, TopicInfo], *, creates: bool
             verdict: Verdict = "ok" if matching else "warn"
             yield Finding(subject, verdict, f"{len(matching)} topics match the pattern of {use.where}")
         elif use.topic not in topics:
-            made = own if use.source else creates
+            made = own if use.own else creates
             yield Finding(
                 subject,
                 "warn" if made else "fail",

@@ -25,13 +25,15 @@ def limits(blueprint: Blueprint) -> Iterator[Finding]:
     configuration = blueprint.configuration
     consumer = configuration.bind("kafkaboot.consumer", ConsumerSettings)
     producer = configuration.bind("kafkaboot.producer", ProducerSettings)
+    named = configuration.bind("kafkaboot.producers", dict[str, ProducerSettings])
     application = configuration.bind("kafkaboot.application", ApplicationSettings)
     properties = consumer.client_properties("earliest")
     found = [
         *_group(properties, consumer),
         *_stopping(consumer, application),
         *_handlers(blueprint, consumer),
-        *_publishing(producer),
+        *_publishing(producer, "kafkaboot.producer"),
+        *(one for name, other in named.items() for one in _publishing(other, f"kafkaboot.producers.{name}")),
     ]
     yield from (Finding(f"limits: {subject}", verdict, what, todo) for subject, verdict, what, todo in found)
     if not found:
@@ -120,7 +122,7 @@ def _handlers(blueprint: Blueprint, consumer: ConsumerSettings) -> Iterator[Foun
             )
 
 
-def _publishing(producer: ProducerSettings) -> Iterator[Found]:
+def _publishing(producer: ProducerSettings, section: str) -> Iterator[Found]:
     properties = producer.client_properties()
     delivery, linger = properties.get("message.timeout.ms"), properties.get("linger.ms", 0)
     if delivery is not None and float(str(delivery)) <= float(str(linger)):
@@ -128,7 +130,7 @@ def _publishing(producer: ProducerSettings) -> Iterator[Found]:
             "delivery-timeout",
             "fail",
             f"a record fails after {delivery} ms, and waits {linger} ms for company before it is sent",
-            "raise kafkaboot.producer.delivery-timeout, or lower linger",
+            f"raise {section}.delivery-timeout, or lower linger",
         )
     if str(properties.get("enable.idempotence")).lower() == "false" or str(properties.get("acks", "all")) not in {
         "all",
@@ -138,5 +140,5 @@ def _publishing(producer: ProducerSettings) -> Iterator[Found]:
             "acks",
             "warn",
             "records may be lost or doubled on the way: enable.idempotence is off, or acks is not all",
-            "remove both from kafkaboot.producer.properties",
+            f"remove both from {section}.properties",
         )

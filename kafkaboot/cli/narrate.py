@@ -73,6 +73,8 @@ def cells(row: HandlerRow) -> tuple[str, ...]:
     topics = ", ".join(row.topics) or f"/{row.pattern}/"
     if row.publishes:
         topics += f" -> {', '.join(row.publishes)}"
+    if row.reply:
+        topics += " -> (the asker)"
     ordering = row.ordering if row.batch is None else f"{row.ordering}, batch {row.batch}"
     retry = row.retry
     if row.retry_delays:

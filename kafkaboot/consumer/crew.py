@@ -13,7 +13,7 @@ from kafkaboot.consumer.route import Again, Away, Detour, Failed, Halt
 from kafkaboot.consumer.telling import Telling
 from kafkaboot.consumer.turnstile import Turnstile
 from kafkaboot.errors import KafkabootError, ProcessDiedError
-from kafkaboot.message import explain
+from kafkaboot.message import HANDLING, explain
 
 if TYPE_CHECKING:
     import asyncio
@@ -79,6 +79,14 @@ class Crew(ABC):
     def at_work(self) -> list[Lane]:
         """The lanes that a worker is in at this moment; from any thread."""
         return list(self._at.values())
+
+    def _say_what_is_handled(self, me: int) -> None:
+        """Once for each worker, in its own context: whoever publishes in its handler finds the record by it."""
+        HANDLING.set(None if self.route.batch_call else partial(self._handled, me))
+
+    def _handled(self, me: int) -> RawRecord | None:
+        lane = self._at.get(me)
+        return None if lane is None else lane.handled()
 
     def _row_took(self, seconds: float) -> None:
         """Learn how many records may be settled together."""

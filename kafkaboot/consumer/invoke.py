@@ -16,8 +16,7 @@ from kafkaboot.consumer.batches import NotBegun
 from kafkaboot.consumer.route import Plain
 from kafkaboot.declare import NOTHING, Kind
 from kafkaboot.errors import BatchFailed, UndecodableError
-from kafkaboot.message import Context, Record, decoder, explain, place
-from kafkaboot.message.headers import KB_CORRELATION_ID
+from kafkaboot.message import Context, Record, correlation_of, decoder, explain, place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -166,7 +165,7 @@ class Calls:
         if parameter.kind is Kind.RECORDS:
             return lambda raws, _: [Record.of(raw) for raw in raws]
         if parameter.kind is Kind.CONTEXT:
-            return lambda raws, attempt: self._context(raws[0], attempt)
+            return lambda _, attempt: self._context(None, attempt)
         if parameter.kind is Kind.TRANSACTION:
             return self._transaction
         annotation, decode = parameter.annotation, decoder(parameter.annotation)
@@ -184,12 +183,11 @@ class Calls:
 
         return decoded
 
-    def _context(self, raw: RawRecord, attempt: int) -> Context:
-        correlation = _header(raw, KB_CORRELATION_ID)
+    def _context(self, raw: RawRecord | None, attempt: int) -> Context:
         return Context(
             attempt,
             None if self._timeout is None else monotonic() + self._timeout,
-            None if correlation is None else correlation.decode("utf-8", "replace"),
+            None if raw is None else correlation_of(raw),
             self._logger,
         )
 

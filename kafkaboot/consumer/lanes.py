@@ -58,6 +58,15 @@ class Lane:
         _, _, stop, rest = self.row
         return stop - length_hint(rest) - 1
 
+    def handled(self) -> RawRecord | None:
+        """The record that was begun last; `None` between two pieces, where only what a handler left behind asks."""
+        at = self.begun()
+        try:
+            chunk = self.row[0] if self.row is not None else self.pieces[0][0]
+            return chunk.records[at] if at >= 0 else None
+        except IndexError:
+            return None
+
     def settle_row(self) -> None:
         """Settle what is handled of the row that is at work: what was begun before the last; from any thread."""
         row = self.row

@@ -77,6 +77,7 @@ class LoopCrew(Crew):
     async def _work(self) -> None:
         """One worker: lane by lane, record by record, until nothing is ready."""
         me = next(self._workers)
+        self._say_what_is_handled(me)
         ready, at, again = self._ready, self._at, self._handle_batch if self.route.batch_call else self._again
         call, gate = self.route.call, self._gate
         forward = self.route.forwarding.forward if self.route.forwarding else None

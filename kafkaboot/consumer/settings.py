@@ -98,4 +98,5 @@ class HandlerSettings(BaseModel):
     start: Literal["earliest", "latest"] | None = None
     inbox: bool | str | None = Field(None, description="`true`, or a name under `kafkaboot.databases`.")
     inbox_key: str | None = Field(None, description="The header that says which records are repetitions.")
+    reply: bool | None = Field(None, description="What it returns answers the record, for `producer.request`.")
     enabled: bool = Field(True, description="`false` leaves the handler out.")

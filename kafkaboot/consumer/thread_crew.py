@@ -44,6 +44,10 @@ class ThreadCrew(Crew):
         """Let idle threads go. A thread inside a handler cannot be stopped; it is a daemon."""
         self._workers.close()
 
+    def hired(self) -> None:
+        """A worker's thread begins."""
+        self._say_what_is_handled(threading.get_ident())
+
     def handle(self, lane: Lane) -> bool:
         """Handle the lane's first piece, on a worker's thread; answers whether the lane is ready for more."""
         me = threading.get_ident()

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 class Task(Protocol):
     """What is done with lanes, on the threads."""
 
+    def hired(self) -> None:
+        """A thread begins; called on it."""
+
     def handle(self, lane: Lane) -> bool:
         """Handle the lane's first piece; answers whether the lane is ready for more."""
 
@@ -112,6 +115,7 @@ class Workers:
         with self._lock:
             self._called = False
         try:
+            self._task.hired()
             while True:
                 lane, late, error = self._take(bell)
                 if lane is None:

@@ -37,6 +37,7 @@ def event_handler(
     start: Start | None = None,
     inbox: bool | str | None = None,
     inbox_key: str | Callable[[Record], Any] | None = None,
+    reply: bool | None = None,
 ) -> Callable[[F], F]:
     """Let a function, or a component's method, take the records of topics.
 
@@ -66,6 +67,8 @@ def event_handler(
             is committed, and is settled by that, once; what raises is rolled back. Default: no.
         inbox_key: With `inbox`: a header's name (`"ce_id"`), or a function that gets the `Record`. A record whose key
             was handled within `inbox-window` is a repetition, and settled without a call.
+        reply: Whether what it returns answers the record, for `producer.request`; it is delivered before the record is
+            settled. A record that is given up is answered as well: the asker is told why.
 
     Raises:
         DeclarationError: At once, when the options contradict each other or the object is no function.
@@ -92,6 +95,7 @@ def event_handler(
         "start": start,
         "inbox": inbox,
         "inbox_key": inbox_key,
+        "reply": reply,
     }
     given = {name: value for name, value in options.items() if value is not None}
     checked = _checked(given, where)
@@ -148,6 +152,12 @@ def _checked(given: dict[str, Any], where: str) -> dict[str, Any]:
         checks.one_of("event_handler", "on_exhausted", given["on_exhausted"], choices, where)
     if "circuit" in given:
         checks.circuit("event_handler", given["circuit"], where)
+    if not isinstance(given.get("reply", False), bool):
+        raise DeclarationError(
+            f"@event_handler: reply={given['reply']!r} is neither True nor False",
+            where=where,
+            todo="write reply=True; where the answer goes stands in the request",
+        )
     if "concurrency" in given:
         checks.whole("event_handler", "concurrency", given["concurrency"], where, least=1)
     if "batch" in given and not isinstance(given["batch"], bool):
@@ -197,6 +207,7 @@ def publisher(
     headers: Mapping[str, str | bytes] | Callable[[Any], Mapping[str, str | bytes]] | None = None,
     partition: int | Callable[[Any], int] | None = None,
     type: str | None = None,  # noqa: A002
+    producer: str | None = None,
 ) -> Callable[[F], F]:
     """Publish what a handler, or a component's method called through the container, returns.
 
@@ -208,6 +219,7 @@ def publisher(
         headers: Further headers, or a callable that gets the payload and answers them.
         partition: The partition, or a callable that gets the payload. Default: chosen by the key.
         type: The event name to write. Default: that of the payload's `@event`.
+        producer: The name of one under `kafkaboot.producers`. Default: the application's own.
 
     Raises:
         DeclarationError: At once, when an option cannot be used or the object is no function.
@@ -226,7 +238,9 @@ def publisher(
         checks.text("publisher", "type", type, where, example='type="invoice.issued"')
     if headers is not None and not callable(headers):
         _check_headers(headers, where)
-    spec = PublisherSpec(topic, key, headers, partition, type, where)
+    if producer is not None:
+        checks.text("publisher", "producer", producer, where, example='producer="audit"')
+    spec = PublisherSpec(topic, key, headers, partition, type, where, producer)
 
     def decorate(function: F) -> F:
         checks.plain_function("publisher", function, where)

@@ -134,6 +134,7 @@ class PublisherSpec:
         headers: Headers, or a callable that gets the payload and answers them.
         partition: The partition, or a callable that gets the payload and answers it; `None`: by the key.
         type: The event name to write instead of the payload's own.
+        producer: The name of the producer; `None`: the application's own.
         where: File and line of `@publisher`.
     """
 
@@ -143,6 +144,7 @@ class PublisherSpec:
     partition: int | Callable[[Any], int] | None = None
     type: str | None = None
     where: str = ""
+    producer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +169,7 @@ class HandlerSpec:
         start: Where a new group begins.
         inbox: Whether it is called in a database's transaction: `True`, or the database's name.
         inbox_key: The header, or a function of the record, that says which records are repetitions.
+        reply: Whether what it returns answers the record.
         where: File and line of `@event_handler`.
         owner: The component's class, where the function is its method.
         publishers: What becomes of the returned value, in the order in which the decorators stand.
@@ -190,6 +193,7 @@ class HandlerSpec:
     start: Start = "earliest"
     inbox: bool | str = False
     inbox_key: str | Callable[[Record], Any] | None = None
+    reply: bool = False
     where: str = ""
     owner: Class | None = None
     publishers: tuple[PublisherSpec, ...] = ()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from kafkaboot.failure.letter_topics import LetterTopics
     from kafkaboot.failure.meaning import Meanings, exception_named
     from kafkaboot.failure.recovery import Elsewhere, Recovery
+    from kafkaboot.failure.refusal import Refusing
     from kafkaboot.failure.retry_settings import RetrySettings
     from kafkaboot.failure.retry_topics import BackoffThenDelays, RetryTopics, batch_when_due, guarded, when_due
     from kafkaboot.failure.settings import CircuitSettings
@@ -45,6 +46,7 @@ _ROOMS = {
     "LetterTopics": "letter_topics",
     "Meanings": "meaning",
     "Recovery": "recovery",
+    "Refusing": "refusal",
     "RetrySettings": "retry_settings",
     "around": "guard",
     "exception_named": "meaning",
@@ -69,6 +71,7 @@ __all__ = [
     "LetterTopics",
     "Meanings",
     "Recovery",
+    "Refusing",
     "RetrySettings",
     "RetryTopics",
     "around",

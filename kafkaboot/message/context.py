@@ -14,7 +14,9 @@ class Context:
     Attributes:
         attempt: 1 for the first attempt at this record, or at the first record of a batch.
         deadline: The `time.monotonic()` at which the handler's timeout ends, or `None` without a timeout.
-        correlation_id: The `kb-correlation-id` that came with the record, or `None`.
+        correlation_id: What ties records together that follow from one another: the record's `kb-correlation-id`, or of
+            the first of its kind its event's id, or its place. What is published from it carries the same.
+            `None` for a batch.
         logger: A logger named after the handler.
     """
 

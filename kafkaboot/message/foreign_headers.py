@@ -1,6 +1,12 @@
-"""Header names of other frameworks' dead letters: Spring's are written too, the others are only read."""
+"""Header names of other frameworks: dead letters (Spring's are written, others only read), requests."""
 
 from __future__ import annotations
+
+SPRING_REPLY_TOPIC = "kafka_replyTopic"
+SPRING_REPLY_PARTITION = "kafka_replyPartition"
+SPRING_CORRELATION_ID = "kafka_correlationId"
+"""Of a request of Spring Kafka's ReplyingKafkaTemplate: the topic in UTF-8, the partition as a big-endian int of 4
+bytes, and bytes that the answer carries under the same name."""
 
 SPRING_ORIGINAL_TOPIC = "kafka_dlt-original-topic"
 SPRING_ORIGINAL_PARTITION = "kafka_dlt-original-partition"

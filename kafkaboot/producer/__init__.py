@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kafkaboot.producer.answers import Answers, answering
+    from kafkaboot.producer.attempts import Attempts
     from kafkaboot.producer.bind import Binding, publishing, returns_many
     from kafkaboot.producer.delivery import Delivery
     from kafkaboot.producer.envelope import Envelope, EnvelopeKind, GivenHeaders, explained
@@ -17,12 +19,17 @@ if TYPE_CHECKING:
     from kafkaboot.producer.key import key_bytes
     from kafkaboot.producer.pool import Transactions
     from kafkaboot.producer.receipt import Receipt, Receipts
+    from kafkaboot.producer.requests import Requests
     from kafkaboot.producer.sender import Producer
-    from kafkaboot.producer.settings import ProducerSettings, TransactionSettings
+    from kafkaboot.producer.settings import ProducerSettings, RequestSettings, TransactionSettings
+    from kafkaboot.producer.shared import SharedPorts
     from kafkaboot.producer.sync import SyncProducer
     from kafkaboot.producer.transaction import SyncTransaction, Transaction
 
 _FILES = {
+    "Attempts": "attempts",
+    "Answers": "answers",
+    "answering": "answers",
     "Binding": "bind",
     "Delivery": "delivery",
     "Envelope": "envelope",
@@ -34,6 +41,9 @@ _FILES = {
     "ProducerSettings": "settings",
     "Receipt": "receipt",
     "Receipts": "receipt",
+    "RequestSettings": "settings",
+    "Requests": "requests",
+    "SharedPorts": "shared",
     "SyncProducer": "sync",
     "SyncTransaction": "transaction",
     "Transaction": "transaction",
@@ -46,6 +56,8 @@ _FILES = {
 }
 
 __all__ = [
+    "Answers",
+    "Attempts",
     "Binding",
     "Delivery",
     "Envelope",
@@ -57,11 +69,15 @@ __all__ = [
     "ProducerSettings",
     "Receipt",
     "Receipts",
+    "RequestSettings",
+    "Requests",
+    "SharedPorts",
     "SyncProducer",
     "SyncTransaction",
     "Transaction",
     "TransactionSettings",
     "Transactions",
+    "answering",
     "explained",
     "key_bytes",
     "publishing",

@@ -13,6 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from kafkaboot.errors import BatchPublishError, PublishError
+from kafkaboot.message import carried
 from kafkaboot.message.headers import CE_ID
 from kafkaboot.producer.envelope import explained
 from kafkaboot.producer.key import key_bytes, key_getter, missing_field
@@ -151,7 +152,7 @@ class Batch:
     def _stride(self, start: int, stop: int) -> bool:
         ledger, envelope, payloads = self.ledger, self._envelope, self._payloads
         produce, place, topic = ledger.outbox.port.produce, ledger.place, ledger.topic
-        prefix, next_id, stamp = envelope.prefix, envelope.next_id, envelope.stamp()
+        prefix, next_id, stamp, ids = envelope.prefix, envelope.next_id, envelope.stamp(), carried()
         kind: Any = None
         plan: Any = None
         pick: Any = None
@@ -165,6 +166,8 @@ class Batch:
                     if quick:
                         headers = plan.fixed.copy()
                         headers[1] = stamp
+                        if ids is not None and plan.carries:
+                            headers += ids
                 value = encode(payload)
                 key = None
                 if pick is not None:

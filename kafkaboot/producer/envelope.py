@@ -20,8 +20,18 @@ from typing import TYPE_CHECKING, Any, Literal
 from kafkaboot.clock import SystemClock
 from kafkaboot.declare import event_spec
 from kafkaboot.errors import KafkabootError, PublishError
-from kafkaboot.message import content_type, encode, encoder
-from kafkaboot.message.headers import CE_ID, CE_SOURCE, CE_SPECVERSION, CE_TIME, CE_TYPE, CONTENT_TYPE, KB_TYPE
+from kafkaboot.message import HANDLING, carried_from, content_type, encode, encoder
+from kafkaboot.message.headers import (
+    CE_ID,
+    CE_SOURCE,
+    CE_SPECVERSION,
+    CE_TIME,
+    CE_TYPE,
+    CONTENT_TYPE,
+    KB_CAUSATION_ID,
+    KB_CORRELATION_ID,
+    KB_TYPE,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -44,9 +54,10 @@ class Plan:
         fixed: The headers that all of them share. With `fresh`, the first two are places for the id and the time.
         fresh: Whether an id and a time are to be filled in.
         late: The caller's headers, where they replace the id or the time and so come after them.
+        carries: Whether the ids of the record that is being handled are carried on.
     """
 
-    __slots__ = ("encode", "fixed", "fresh", "late")
+    __slots__ = ("carries", "encode", "fixed", "fresh", "late")
 
     def __init__(
         self,
@@ -55,8 +66,9 @@ class Plan:
         *,
         fresh: bool,
         late: GivenHeaders | None = None,
+        carries: bool = False,
     ) -> None:
-        self.encode, self.fixed, self.fresh, self.late = encode, fixed, fresh, late
+        self.encode, self.fixed, self.fresh, self.late, self.carries = encode, fixed, fresh, late, carries
 
 
 class Plans(dict[type, Plan]):
@@ -117,9 +129,11 @@ class Envelope:
         if payload_type is not type(None):
             fixed.append((CONTENT_TYPE, content_type(payload_type).encode()))
         fresh = name is not None and self.kind == "cloudevents"
-        if fresh and given and not {CE_ID, CE_TIME}.isdisjoint(name for name, _ in header_list(given)):
-            return Plan(encode, fixed, fresh=True, late=given)
-        return Plan(encode, merged(fixed, given), fresh=fresh)
+        names = {name for name, _ in header_list(given)}
+        carries = names.isdisjoint({KB_CORRELATION_ID, KB_CAUSATION_ID})
+        if fresh and given and not names.isdisjoint({CE_ID, CE_TIME}):
+            return Plan(encode, fixed, fresh=True, late=given, carries=carries)
+        return Plan(encode, merged(fixed, given), fresh=fresh, carries=carries)
 
     def headers(self, plan: Plan, given: GivenHeaders | None = None) -> Headers | None:
         """The headers of one record."""
@@ -131,6 +145,10 @@ class Envelope:
             fixed[1] = self._stamp if self._since <= self._now() < self._until else self.stamp()
             if plan.late is not None:
                 fixed = merged(fixed, plan.late)
+        look = HANDLING.get()
+        if look is not None and plan.carries and (record := look()) is not None:
+            ids = carried_from(record)
+            fixed = ids if fixed is None else fixed + ids
         return fixed if given is None else merged(fixed or [], given)
 
     def stamp(self) -> tuple[str, bytes]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from kafkaboot.producer.bind import Binding, outputs
 
@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 
 AGAIN = 0.005
 """Seconds between two attempts at handing over the rest of a call's outputs."""
+
+
+class Outlet(Protocol):
+    """Takes one output that was made before."""
+
+    def hand(self, made: Made, delivered: Acknowledge) -> None:
+        """See `Binding.hand`."""
 
 
 class Forward:
@@ -41,16 +48,12 @@ class Forward:
     def __init__(self, bindings: Sequence[Binding], *, many: bool = False) -> None:
         self.bindings = tuple(bindings)
         self._many = many
-        self._rest: deque[tuple[Binding, Made, _Together]] = deque()
+        self._rest: deque[tuple[Outlet, Made, _Together]] = deque()
         self._handing = threading.Lock()
         self.forward = self._all if many or len(self.bindings) != 1 else self.bindings[0].produce
 
     def _all(self, result: Any, delivered: Acknowledge) -> None:
-        made = [
-            (binding, binding.make(payload))
-            for payload in outputs(result, many=self._many)
-            for binding in self.bindings
-        ]
+        made = self._outlets(result)
         if not made:
             delivered(None, None)
             return
@@ -61,16 +64,24 @@ class Forward:
                 raise BufferError("outputs of an earlier call wait for room")
             first, *rest = made
             first[0].hand(first[1], together)
-            self._rest.extend((binding, record, together) for binding, record in rest)
+            self._rest.extend((outlet, record, together) for outlet, record in rest)
             room = self._hand_rest()
         if not room:
             self._again()
 
+    def _outlets(self, result: Any) -> list[tuple[Outlet, Made]]:
+        """What goes where; all of it can be made."""
+        return [
+            (binding, binding.make(payload))
+            for payload in outputs(result, many=self._many)
+            for binding in self.bindings
+        ]
+
     def _hand_rest(self) -> bool:
         while self._rest:
-            binding, made, together = self._rest[0]
+            outlet, made, together = self._rest[0]
             try:
-                binding.hand(made, together)
+                outlet.hand(made, together)
             except BufferError:
                 return False
             except Exception as error:
@@ -80,7 +91,10 @@ class Forward:
 
     def _again(self) -> None:
         """The first outputs are on their way, so the call cannot be refused any more: the rest follows when it can."""
-        timer = threading.Timer(AGAIN, self._try_again)
+        self._timer(self._try_again)
+
+    def _timer(self, call: Callable[[], None]) -> None:
+        timer = threading.Timer(AGAIN, call)
         timer.daemon = True
         timer.start()
 

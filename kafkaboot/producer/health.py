@@ -18,8 +18,8 @@ class ProducerHealth:
 
     name = "producer"
 
-    def __init__(self, producer: Producer) -> None:
-        self._producer = producer
+    def __init__(self, producer: Producer, name: str = "producer") -> None:
+        self._producer, self.name = producer, name
 
     def health(self) -> Health:
         """From what the last deliveries said."""

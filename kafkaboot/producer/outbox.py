@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from kafkaboot.producer.key import Key
     from kafkaboot.producer.receipt import Receipt
 
+    Report = Callable[[object | None, RawRecord], None]
 
 ROOM = 0.002
 """Seconds between two looks at a full buffer."""
@@ -87,8 +88,9 @@ class Outbox:
         headers: GivenHeaders | None,
         partition: int | None,
         timestamp: int | None,
+        report: Report | None = None,
     ) -> Handover:
-        """A record that is made and not yet handed over."""
+        """A record that is made and not yet handed over; `report` is called with what became of it."""
         try:
             plan = self.envelope.plans[payload.__class__]
             value, key_value = plan.encode(payload), key_bytes(key)
@@ -96,7 +98,7 @@ class Outbox:
         except Exception as error:
             raise refused(explained(error, payload), topic) from error
         place = -1 if partition is None else partition
-        return Handover(self, topic, (value, key_value, all_headers, place), timestamp or 0)
+        return Handover(self, topic, (value, key_value, all_headers, place), timestamp or 0, report)
 
     def batch(
         self,
@@ -130,10 +132,21 @@ class Handover:
     """A record waiting for room in the client's buffer."""
 
     def __init__(
-        self, outbox: Outbox, topic: str, made: tuple[bytes | None, bytes | None, Headers | None, int], timestamp: int
+        self,
+        outbox: Outbox,
+        topic: str,
+        made: tuple[bytes | None, bytes | None, Headers | None, int],
+        timestamp: int,
+        report: Report | None = None,
     ) -> None:
         self.delivery = Delivery(outbox, topic)
-        self._outbox, self._topic, self._made, self._timestamp = outbox, topic, made, timestamp
+        self._report = report or self.delivery
+        self.topic = topic
+        self._outbox, self._made, self._timestamp = outbox, made, timestamp
+
+    def again(self) -> Handover:
+        """The very same record, to be handed over once more."""
+        return Handover(self._outbox, self.topic, self._made, self._timestamp)
 
     def done(self) -> bool:
         """Try to hand over; answers whether there was room.
@@ -142,12 +155,12 @@ class Handover:
             PublishError: The record is refused.
         """
         if self._outbox.closed:
-            raise closed(self._topic)
+            raise closed(self.topic)
         value, key, headers, partition = self._made
         try:
-            self._outbox.port.produce(self._topic, value, key, headers, partition, self.delivery, self._timestamp)
+            self._outbox.port.produce(self.topic, value, key, headers, partition, self._report, self._timestamp)
         except BufferError:
             return False
         except Exception as error:
-            raise refused(error, self._topic) from error
+            raise refused(error, self.topic) from error
         return True

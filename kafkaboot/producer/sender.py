@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from kafkaboot.producer.delivery import Delivery
 from kafkaboot.producer.envelope import explained
 from kafkaboot.producer.key import key_bytes
 from kafkaboot.producer.outbox import ROOM, TURN, Outbox
+from kafkaboot.producer.requests import Requests, requests_of
 from kafkaboot.producer.sync import MANY, SyncProducer
 from kafkaboot.producer.transaction import Transaction, pool_of
 from kafkaboot.producer.undelivered import buffer_full, closed, refused
@@ -18,12 +19,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from kafkaboot.client import ProducerPort
+    from kafkaboot.producer.attempts import Attempts
     from kafkaboot.producer.batch import Batch
     from kafkaboot.producer.envelope import EnvelopeKind, GivenHeaders
     from kafkaboot.producer.key import Key
     from kafkaboot.producer.outbox import Handover
     from kafkaboot.producer.pool import Transactions
     from kafkaboot.producer.receipt import Receipt
+
+T = TypeVar("T")
 
 PATIENCE = 0.1
 """Seconds that `send` serves delivery reports to make room before it gives up."""
@@ -41,6 +45,8 @@ class Producer:
         source: `ce_source`.
         flush_timeout: Seconds that `flush` and `close` wait when not told otherwise.
         transactions: Lends the clients of transactions; without it there are none.
+        requests: Waits for answers; without it there are no requests.
+        attempts: What `publish` does beyond the client; by default nothing.
     """
 
     def __init__(
@@ -51,10 +57,13 @@ class Producer:
         source: str = "/kafkaboot",
         flush_timeout: float = 30.0,
         transactions: Transactions | None = None,
+        requests: Requests | None = None,
+        attempts: Attempts | None = None,
     ) -> None:
         self.outbox = Outbox(port, envelope, source)
-        self.transactions = transactions
-        self.sync = SyncProducer(self.outbox, flush_timeout, transactions)
+        self.transactions, self.requests = transactions, requests
+        self.sync = SyncProducer(self.outbox, flush_timeout, transactions, requests, attempts)
+        self._attempts = attempts
         self._produce = port.produce
 
     async def publish(
@@ -69,6 +78,11 @@ class Producer:
     ) -> Receipt:
         """Publish one payload; it is delivered when this returns. A full buffer is waited for.
 
+        The client tries a record again until `delivery-timeout`, and never writes it twice while it does. With
+        `kafkaboot.producer.retry` (off by default) this tries again what the client has given up, as one and the same
+        event. Then it may stand in the topic twice: a record whose answer never came may have been written. Only a
+        full buffer says that it was not sent.
+
         Args:
             topic: The topic.
             payload: What is encoded by its type; `None` publishes a tombstone.
@@ -78,9 +92,13 @@ class Producer:
             timestamp: Milliseconds since the epoch; default: now.
 
         Raises:
-            PublishError: It was not delivered, or could not be encoded.
+            PublishError: It was not delivered, or could not be encoded. With a `retry`, also: no room was made within
+                its time limit.
+            CircuitOpenError: `kafkaboot.producer.circuit` names a circuit, and it is open.
         """
         record = self.outbox.record(topic, payload, key, headers, partition, timestamp)
+        if self._attempts is not None:
+            return await self._attempts.publish(record)
         while not record.done():  # noqa: ASYNC110 - the client tells nobody when there is room
             await asyncio.sleep(ROOM)
         return await record.delivery
@@ -104,7 +122,7 @@ class Producer:
             transactional: All or none, in a transaction of their own.
 
         Returns:
-            A receipt for each payload, in their order.
+            A receipt for each payload, in their order. Neither `kafkaboot.producer.retry` nor `circuit` is asked.
 
         Raises:
             BatchPublishError: Some were not delivered; it says which, and all others were.
@@ -146,6 +164,68 @@ class Producer:
                 closed, this process was fenced, or the brokers begin none.
         """
         return Transaction(pool_of(self.transactions))
+
+    @overload
+    async def request(
+        self,
+        topic: str,
+        payload: Any,
+        *,
+        reply_type: type[T],
+        key: Key = None,
+        headers: GivenHeaders | None = None,
+        partition: int | None = None,
+        timeout: float = 5.0,
+    ) -> T: ...
+
+    @overload
+    async def request(
+        self,
+        topic: str,
+        payload: Any,
+        *,
+        key: Key = None,
+        headers: GivenHeaders | None = None,
+        partition: int | None = None,
+        timeout: float = 5.0,
+    ) -> Any: ...
+
+    async def request(
+        self,
+        topic: str,
+        payload: Any,
+        *,
+        key: Key = None,
+        headers: GivenHeaders | None = None,
+        partition: int | None = None,
+        timeout: float = 5.0,
+        reply_type: Any = None,
+    ) -> Any:
+        """Publish a request and wait for its answer, from a handler with `reply=True` in any process.
+
+        The first request of a process waits until the place is known from which its answers are read
+        (`kafkaboot.requests`).
+
+        Args:
+            topic: The topic of the handler.
+            payload: See `publish`, as for `key`, `headers` and `partition`.
+            key: See there.
+            headers: See there.
+            partition: See there.
+            timeout: Seconds for all of it.
+            reply_type: What the answer is decoded into; `Record` for the whole of it. Default: what its content type
+                says: JSON, a text, or bytes.
+
+        Raises:
+            RequestTimeoutError: No answer came in time; whether the request was handled is not known.
+            RequestFailedError: The handler's side gave the request up; `kind` and `text` say why.
+            RequestAbandonedError: The application stops.
+            PublishError: The request was not delivered, or could not be encoded.
+            UndecodableError: The answer is no `reply_type`.
+            ClientError: The reply topic is not there, or cannot be read.
+        """
+        requests = requests_of(self.requests)
+        return await requests.ask(self.outbox, topic, payload, key, headers, partition, timeout, reply_type)
 
     def send(
         self,

@@ -6,14 +6,16 @@ import logging
 import threading
 import time
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from kafkaboot.producer.outbox import ROOM
+from kafkaboot.producer.requests import Requests, requests_of
 from kafkaboot.producer.transaction import SyncTransaction, pool_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from kafkaboot.producer.attempts import Attempts
     from kafkaboot.producer.batch import Batch
     from kafkaboot.producer.delivery import Delivery
     from kafkaboot.producer.envelope import GivenHeaders
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from kafkaboot.producer.outbox import Outbox
     from kafkaboot.producer.pool import Transactions
     from kafkaboot.producer.receipt import Receipt
+
+T = TypeVar("T")
 
 log = logging.getLogger("kafkaboot.producer")
 
@@ -31,8 +35,16 @@ MANY = 1000
 class SyncProducer:
     """Every call blocks its thread until it is done. On an event loop use `Producer`'s own."""
 
-    def __init__(self, outbox: Outbox, flush_timeout: float, transactions: Transactions | None = None) -> None:
-        self._outbox, self._flush_timeout, self._transactions = outbox, flush_timeout, transactions
+    def __init__(
+        self,
+        outbox: Outbox,
+        flush_timeout: float,
+        transactions: Transactions | None = None,
+        requests: Requests | None = None,
+        attempts: Attempts | None = None,
+    ) -> None:
+        self._outbox, self._flush_timeout = outbox, flush_timeout
+        self._transactions, self._requests, self._attempts = transactions, requests, attempts
 
     def publish(
         self,
@@ -45,6 +57,9 @@ class SyncProducer:
         timestamp: int | None = None,
     ) -> Receipt:
         """See `Producer.publish`."""
+        if self._attempts is not None:
+            record = self._outbox.record(topic, payload, key, headers, partition, timestamp)
+            return self._attempts.publish_blocking(record)
         sent = self.send(topic, payload, key=key, headers=headers, partition=partition, timestamp=timestamp)
         return sent.result()
 
@@ -80,6 +95,46 @@ class SyncProducer:
     def transaction(self) -> SyncTransaction:
         """See `Producer.transaction`; this one is for `with`."""
         return SyncTransaction(pool_of(self._transactions))
+
+    @overload
+    def request(
+        self,
+        topic: str,
+        payload: Any,
+        *,
+        reply_type: type[T],
+        key: Key = None,
+        headers: GivenHeaders | None = None,
+        partition: int | None = None,
+        timeout: float = 5.0,
+    ) -> T: ...
+
+    @overload
+    def request(
+        self,
+        topic: str,
+        payload: Any,
+        *,
+        key: Key = None,
+        headers: GivenHeaders | None = None,
+        partition: int | None = None,
+        timeout: float = 5.0,
+    ) -> Any: ...
+
+    def request(
+        self,
+        topic: str,
+        payload: Any,
+        *,
+        key: Key = None,
+        headers: GivenHeaders | None = None,
+        partition: int | None = None,
+        timeout: float = 5.0,
+        reply_type: Any = None,
+    ) -> Any:
+        """See `Producer.request`."""
+        requests = requests_of(self._requests)
+        return requests.ask_blocking(self._outbox, topic, payload, key, headers, partition, timeout, reply_type)
 
     def send(
         self,

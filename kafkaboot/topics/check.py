@@ -38,7 +38,7 @@ def look_up(
         uses: Who needs which topic.
         declared: `kafkaboot.topics`. With `create`, these are created even where nobody uses them.
         action: What is done about a missing one.
-        own: The same for topics of the house's own (`TopicUse.source`); default: `action`.
+        own: The same for topics of the house's own (`TopicUse.own`); default: `action`.
         single_broker: Whether the cluster cannot hold more than one copy.
         timeout: Seconds for the whole look.
 
@@ -50,8 +50,8 @@ def look_up(
     deadline = time.monotonic() + timeout
     known = admin.topics(timeout)
     _refused(known, uses)
-    owned = [use for use in uses if use.source]
-    needed = dict.fromkeys(use.topic for use in uses if not use.pattern and not use.source)
+    owned = [use for use in uses if use.own]
+    needed = dict.fromkeys(use.topic for use in uses if not use.pattern and not use.own)
     if action == "create":
         needed.update(dict.fromkeys(declared))
     missing = [name for name in needed if name not in known]

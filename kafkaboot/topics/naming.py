@@ -10,6 +10,15 @@ INDEX = "{topic}.index"
 """The compacted topic with the index of a dead letters' topic."""
 
 
+REPLIES = "{application}.replies"
+"""Where answers to an application's requests go."""
+
+
+def replies(application: str) -> str:
+    """The reply topic of an application."""
+    return REPLIES.format(application=application)
+
+
 def dead_letter(topic: str, group: str, pattern: str = DEAD_LETTER) -> str:
     """The dead letters of one group for one topic."""
     return pattern.format(topic=topic, group=group)

@@ -53,11 +53,11 @@ def look_up_own(
     allowed = admin.permissions(list(names), max(deadline - time.monotonic(), 1.0))
     for use in uses:
         operations = allowed[use.topic]
-        if operations is not None and "WRITE" not in operations:
+        needed, verb = ("READ", "read") if use.reads else ("WRITE", "written to")
+        if operations is not None and needed not in operations:
             listed = ", ".join(sorted(operations))
             problems.append(
-                f"topic {use.topic!r} may not be written to (this application's user may: {listed}): "
-                f"{use.by} ({use.where})"
+                f"topic {use.topic!r} may not be {verb} (this application's user may: {listed}): {use.by} ({use.where})"
             )
     if problems:
         raise UnfitTopicError(

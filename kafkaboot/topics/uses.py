@@ -41,6 +41,7 @@ class TopicUse:
         source: For a topic of the house's own (dead letters, retries): the topic whose records go there. It is
             created with as many partitions, and this application must be permitted to write to it.
         aligned: Whether it needs as many partitions as its source: a record keeps its partition's number there.
+        reads: Whether it is one of the house's own that follows no source and is only read here: answers to requests.
         keyed: Why the partition of a key matters there; empty where it is not known to.
     """
 
@@ -51,6 +52,12 @@ class TopicUse:
     source: str = ""
     aligned: bool = False
     keyed: str = ""
+    reads: bool = False
+
+    @property
+    def own(self) -> bool:
+        """Whether it is a topic of the house's own."""
+        return bool(self.source) or self.reads
 
 
 def await_known(admin: AdminPort, names: Sequence[str], deadline: float) -> dict[str, TopicInfo]:

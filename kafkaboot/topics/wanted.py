@@ -102,7 +102,7 @@ def wanted_topics(
 
 
 def _own(uses: Sequence[TopicUse]) -> bool:
-    return any(use.source for use in uses)
+    return any(use.own for use in uses)
 
 
 def _below(name: str, places: Mapping[str, str]) -> dict[str, str]:

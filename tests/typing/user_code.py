@@ -22,6 +22,8 @@ from kafkaboot import (
     Producer,
     Receipt,
     Record,
+    RequestFailedError,
+    RequestTimeoutError,
     RetryPolicy,
     Secret,
     Transaction,
@@ -142,3 +144,23 @@ def take_back(order: OrderPlaced, session: Session, outbox: Outbox) -> None:
 
 async def by_hand(connection: AsyncConnection, order: OrderPlaced, outbox: Outbox) -> None:
     assert_type(await outbox.add_async(connection, "invoices", order), str)
+
+
+@event_handler("prices", reply=True)
+@publisher("quotes", producer="audit")
+async def quote(order: OrderPlaced, audit: Annotated[Producer, Named("audit")]) -> OrderPlaced:
+    return order
+
+
+async def ask(producer: Producer, order: OrderPlaced) -> None:
+    assert_type(await producer.request("prices", order, reply_type=OrderPlaced, timeout=2), OrderPlaced)
+    assert_type(producer.sync.request("prices", order, key="o-1", reply_type=Record), Record)
+    assert_type(await producer.request("prices", order, headers={"origin": "shop"}), Any)
+    try:
+        await producer.request("prices", order)
+    except RequestTimeoutError as error:
+        assert_type(error.request_id, str)
+        overdue: TimeoutError = error
+        raise overdue from None
+    except RequestFailedError as error:
+        assert_type((error.kind, error.text, error.traceback), tuple[str, str, str])

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from kafkaboot.client.memory import MemoryRecord
 from kafkaboot.failure.letter import read
-from kafkaboot.message import Record, event_type, place
+from kafkaboot.message import Record, event_type, place, reply_to
+from kafkaboot.message.headers import KB_REPLY_TOPIC
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -15,6 +16,21 @@ if TYPE_CHECKING:
     from kafkaboot.boot.pipeline import Handler
     from kafkaboot.failure.letter import Letter
     from kafkaboot.message import RawRecord
+
+
+ASKER = "the-asker"
+"""Where an answer goes to a record that names no place for it: it would be dropped, and a probe is to show it."""
+
+
+def request_of(record: Record) -> RawRecord:
+    """The same for a handler with `reply=True`: with a place for its answer."""
+    if reply_to(record.headers) is not None:
+        return raw_of(record)
+    headers = [*record.headers, (KB_REPLY_TOPIC, ASKER.encode())]
+    return raw_of(Record(
+        record.topic, record.partition, record.offset,
+        key=record.key, value=record.value, headers=headers, timestamp=record.timestamp,
+    ))  # fmt: skip
 
 
 def raw_of(record: Record) -> RawRecord:

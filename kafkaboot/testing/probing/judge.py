@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from kafkaboot.client import TP
 from kafkaboot.consumer.route import Again, Away, Failed, Settled
 from kafkaboot.errors import BatchFailed, Skip, UndecodableError
+from kafkaboot.failure import Refusing
 from kafkaboot.message import place
 
 if TYPE_CHECKING:
@@ -49,7 +50,10 @@ def judged(route: Route, records: Sequence[RawRecord], error: BaseException | No
     if not isinstance(cause, Exception):
         fate = f"the application would end: {type(cause).__name__} is no ordinary exception; {at} is kept"
         return Judged(outcome, cause, _commits(before), fate)
-    verdict = route.failing.judge(Failed(failed, cause, 1, time.time()))
+    failing, told = route.failing, ""
+    if isinstance(failing, Refusing):  # whose verdict would be carried out in part at once
+        failing, told = failing.failing, "; the asker would be told"
+    verdict = failing.judge(Failed(failed, cause, 1, time.time()))
     through = [*before, failed]
     if isinstance(verdict, Again):
         behind = {"partition": "its partition", "key": "its key", "unordered": "nothing"}[route.ordering]
@@ -57,9 +61,12 @@ def judged(route: Route, records: Sequence[RawRecord], error: BaseException | No
         return Judged(outcome, cause, _commits(before), fate, verdict.delay)
     if isinstance(verdict, Settled):
         said: Outcome = "skipped" if isinstance(cause, Skip) else outcome
-        return Judged(said, cause, _commits(through), f"{at} would be {verdict.why.replace('_', ' ')}, and settled")
+        return Judged(
+            said, cause, _commits(through), f"{at} would be {verdict.why.replace('_', ' ')}, and settled{told}"
+        )
     if isinstance(verdict, Away):
-        fate = f"{at}: {verdict.fate}; its offset follows once the broker has it there"
+        told = told if verdict.why == "dead_lettered" else ""
+        fate = f"{at}: {verdict.fate}; its offset follows once the broker has it there{told}"
         return Judged(outcome, cause, _commits(through), fate)
     return Judged(outcome, cause, _commits(before), f"the application would stop, and keep {at}: so its policy says")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import nullcontext
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
@@ -17,10 +18,12 @@ from kafkaboot.boot.lifecycle import Lifecycle, in_thread
 from kafkaboot.boot.running import route_of, run_loop
 from kafkaboot.client import ClientFactory
 from kafkaboot.failure import Circuits
+from kafkaboot.message import HANDLING
 from kafkaboot.producer import Producer
+from kafkaboot.producer.answers import Answered
 from kafkaboot.testing.probing import debugger
 from kafkaboot.testing.probing.capture import Capture, CapturingClients, ProbeError
-from kafkaboot.testing.probing.given import doubts, raw_of
+from kafkaboot.testing.probing.given import doubts, raw_of, request_of
 from kafkaboot.testing.probing.judge import judged
 from kafkaboot.testing.probing.probed import Probed
 from kafkaboot.testing.quiet import LogLeftAlone
@@ -172,7 +175,8 @@ class _Run:
             if self.stop_in:  # whoever looks around takes longer than any timeout
                 handler = replace(handler, spec=replace(handler.spec, timeout=None))
             self.route = route_of(self.blueprint, handler)
-            self.raws = [raw_of(record) for record in self.given]
+            taken = request_of if handler.spec.reply else raw_of
+            self.raws = [taken(record) for record in self.given]
             before = asyncio.all_tasks()
             self.capture.during = "handler"
             await self._call(self.route)
@@ -190,14 +194,17 @@ class _Run:
             assert route.call is not None
             call = partial(route.call, self.raws[0])
         began = perf_counter()
+        HANDLING.set(None if route.batch_call else lambda: self.raws[0])
         try:
             with debugger.at_first_line(self.handler.spec.function) if self.stop_in else nullcontext():
                 if route.is_async:
                     self.returned = await call()
                 else:
-                    self.returned = call() if self.stop_in else await in_thread(call)
+                    self.returned = call() if self.stop_in else await in_thread(partial(copy_context().run, call))
             if route.forwarding is not None and self.returned is not None:
                 route.forwarding.forward(self.returned, lambda *_: None)
+            if isinstance(self.returned, Answered):
+                self.returned = self.returned.result
         except (KeyboardInterrupt, debugger.Left):
             raise
         except BaseException as error:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from kafkaboot.boot import Application, Component
 from kafkaboot.boot.component import APPLICATION
 from kafkaboot.boot.container import Container
-from kafkaboot.boot.pipeline import CIRCUIT, PUBLISHER, SELF, route
+from kafkaboot.boot.outputs import producers_among
+from kafkaboot.boot.pipeline import CIRCUIT, SELF, route
 from kafkaboot.boot.running import HAPPENINGS, publish_from, topic_uses, wanted
 from kafkaboot.client import ClientFactory
 from kafkaboot.clock import Clock
 from kafkaboot.consumer import Backoff, ConsumerSettings
 from kafkaboot.declare import hooks, type_name
-from kafkaboot.errors import DeclarationError
+from kafkaboot.errors import DeclarationError, KafkabootError
 from kafkaboot.failure import Circuits, forget
+from kafkaboot.producer import Requests
 from kafkaboot.testing.quiet import LogLeftAlone
 from kafkaboot.testing.simulation.module_state import ModuleState
 
@@ -68,7 +70,7 @@ class SimulatedApplication:
     ) -> None:
         self._doubles = doubles
         self._given: Mapping[Any, object] = {}
-        outside = [self._outside(kind) for kind in (ClientFactory, Clock, *doubles)]
+        outside = [self._outside(kind) for kind in (ClientFactory, Clock, Requests, *doubles)]
         application = Application(app, overrides=overrides, directory=directory, components=outside)
         with LogLeftAlone():
             application.wire()
@@ -99,7 +101,8 @@ class SimulatedApplication:
         """A process's handlers and components, all new."""
         container = self._container
         container.reset()
-        self._given = {ClientFactory: clients, Clock: clients.kafka.clock, **world}
+        alone = NobodyAnswers(clients, "")
+        self._given = {ClientFactory: clients, Clock: clients.kafka.clock, Requests: alone, **world}
         listeners, starts, stops = list[object](), list[Any](), list[Any]()
         for component in self._wanted:
             instance = container.instance(component)
@@ -115,8 +118,9 @@ class SimulatedApplication:
         routes: dict[str, list[Route]] = {}
         for handler in self._blueprint.handlers:
             filled = container.arguments(handler.demand)
-            producer, owner = filled.pop(PUBLISHER, None), filled.pop(SELF, None)
-            made = route(handler, owner, filled, producer, filled.pop(CIRCUIT, None))
+            producers = producers_among(filled)
+            owner, circuit = filled.pop(SELF, None), filled.pop(CIRCUIT, None)
+            made = route(handler, owner, filled, producers, circuit)
             retry = handler.retry
             made.failing = Backoff(retry.initial, retry.max, retry.multiplier, jitter=False)
             routes.setdefault(handler.group, []).append(made)
@@ -139,6 +143,29 @@ class SimulatedApplication:
     def _built(self, component: Component, instance: Any) -> None:
         if component.beside:
             publish_from(component, instance, self._blueprint)
+
+
+class NobodyAnswers(Requests):
+    """In a simulation nobody else is there who could answer, and its reader would be a thread of its own."""
+
+    async def ask(self, *_: Any) -> NoReturn:
+        """Refused.
+
+        Raises:
+            KafkabootError: Always.
+        """
+        raise _refused()
+
+    def ask_blocking(self, *_: Any) -> NoReturn:
+        """See `ask`."""
+        raise _refused()
+
+
+def _refused() -> KafkabootError:
+    return KafkabootError(
+        "a request was made in a simulation, where nobody answers",
+        todo="give whatever asks a double: simulate(..., components={Prices: FakePrices})",
+    )
 
 
 class _Renewable(Container):

@@ -87,6 +87,11 @@ def refused(shop, handlers, yaml="  databases: {main: {url: 'sqlite:///shop.db'}
             "outbox.add(session, topic, payload)",
         ),
         (
+            '@event_handler("orders", inbox=True, reply=True)\ndef sell(order: Order, s: Session) -> Order: ...',
+            "answers requests with what it returns",
+            "outbox.add(session, topic, payload)",
+        ),
+        (
             '@event_handler("orders", inbox="mian")\ndef sell(order: Order, session: Session) -> None: ...',
             "names the database 'mian', which does not exist",
             "did you mean `main`?",

@@ -108,7 +108,7 @@ def test_the_same_application_runs_on_the_embedded_broker_with_no_more_than_a_ke
     assert application.run() == 0
     assert shop.module("handlers").SEEN == [("o-1", "o-1")]
     assert heard.broker.startswith("embedded: ")
-    assert heard.health == {"circuits", "consumer", "dead-letters", "producer"}
+    assert heard.health == {"circuits", "consumer", "dead-letters", "producer", "requests"}
     assert all(tally.handled == 1 for tally in heard.tallies)
 
 

@@ -49,3 +49,15 @@ def test_a_property_that_librdkafka_does_not_know_fails(shop, call):
     done = call("doctor")
     assert done.exit_code == 1
     assert "did you mean `socket.timeout.ms`?" in done.output
+
+
+def test_limits_of_a_named_producer_are_told_with_its_name(shop, call):
+    shop(
+        "  kafka: {broker: embedded}\n"
+        "  producers: {audit: {delivery-timeout: 5ms, linger: 20ms}, bulk: {preset: high-throughput}}\n"
+    )
+    done = call("doctor", "--json")
+    found = {one["subject"]: one for one in json.loads(done.stdout)}
+    assert done.exit_code == 1
+    assert found["limits: delivery-timeout"]["todo"].startswith("raise kafkaboot.producers.audit.delivery-timeout")
+    assert "limits: acks" not in found

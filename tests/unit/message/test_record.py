@@ -4,7 +4,8 @@ import logging
 
 import pytest
 
-from kafkaboot.message import Context, Record, event_type, place
+from kafkaboot.client.memory import MemoryRecord
+from kafkaboot.message import Context, Record, carried_from, correlation_of, event_type, place
 
 
 class Raw:
@@ -73,3 +74,19 @@ def test_a_context_holds_what_its_handler_may_ask_and_nothing_else() -> None:
     assert repr(context) == "Context(attempt=2, correlation_id='c-1')"
     with pytest.raises(AttributeError):
         context.other = 1  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("headers", "correlation", "cause"),
+    [
+        ([("kb-correlation-id", b"journey"), ("ce_id", b"event")], "journey", b"event"),
+        ([("kb-correlation-id", b"journey")], "journey", b"orders[2]@7"),
+        ([("ce_id", b"event")], "event", b"event"),
+        (None, "orders[2]@7", b"orders[2]@7"),
+        ([("kb-correlation-id", b""), ("ce_id", None)], "orders[2]@7", b"orders[2]@7"),
+    ],
+)
+def test_what_follows_from_a_record_carries_its_ids(headers, correlation, cause):
+    record = MemoryRecord("orders", 2, 7, b"", None, headers, 0)
+    assert correlation_of(record) == correlation
+    assert carried_from(record) == [("kb-correlation-id", correlation.encode()), ("kb-causation-id", cause)]

@@ -12,7 +12,7 @@ from kafkaboot.client import TP
 from kafkaboot.testing import Probe
 
 CODE = """
-from kafkaboot import DeadLetter, Retry, Skip, event_handler
+from kafkaboot import DeadLetter, Producer, Retry, Skip, event_handler
 
 RAISES = {"skip": Skip("no"), "retry": Retry(after=7), "dead": DeadLetter("no"), "value": ValueError("no")}
 
@@ -40,6 +40,16 @@ async def f(value: str) -> str:
     if value in RAISES:
         raise RAISES[value]
     return value
+
+@event_handler("g", reply=True)
+async def g(value: str) -> dict:
+    if value in RAISES:
+        raise RAISES[value]
+    return {"answer": value}
+
+@event_handler("h")
+def h(value: str, producer: Producer) -> None:
+    producer.sync.publish("out", {"n": value})
 """
 YAML = """
 kafkaboot:
@@ -90,3 +100,19 @@ def test_the_policy_s_verdict_is_told_and_not_carried_out(probe, handler, value,
 def test_a_retry_that_names_its_delay_is_told_with_it(probe):
     assert probe("a", "retry").delay == 7
     assert probe("a", "skip").delay is None
+
+
+def test_an_answer_is_shown_where_it_would_go(probe, monkeypatch):
+    probed = probe("g", "fine")
+    (answer,) = probed.published
+    assert (answer.record.topic(), answer.record.value()) == ("the-asker", b'{"answer":"fine"}')
+    assert probed.returned == {"answer": "fine"}
+    for value in ("skip", "dead"):
+        assert "the asker would be told" in probe("g", value).fate
+    assert "the asker" not in probe("g", "retry").fate
+
+
+@pytest.mark.parametrize(("handler", "place"), [("g", b"g[0]@41"), ("h", b"h[0]@41")])
+def test_the_ids_that_are_carried_on_are_shown(probe, handler, place):
+    (published,) = probe(handler, "fine").published
+    assert dict(published.record.headers())["kb-causation-id"] == place

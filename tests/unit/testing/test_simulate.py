@@ -413,6 +413,19 @@ def test_the_readme_s_example_passes_and_fails_for_a_bank_that_charges_twice(tmp
         tested(code.replace(", deduplicated=True", ""))
 
 
+@pytest.mark.parametrize(("form", "ask"), [("async def", "await producer"), ("def", "producer.sync")])
+def test_a_request_is_refused_since_nobody_is_there_to_answer(run, form, ask):
+    found = run(
+        f"""
+        @event_handler("orders")
+        {form} charge(order: dict, producer: Producer) -> None:
+            {ask}.request("prices", order)
+        """
+    )
+    assert found.breach is not None
+    assert "a request was made in a simulation, where nobody answers" in found.breach.what
+
+
 def test_nothing_of_the_simulation_stays_behind(run):
     before = time.sleep, logging.root.manager.disable, random.getstate()
     run(FORGETFUL, Plain)
