@@ -47,14 +47,15 @@ class Desk:
     def write(self, rows):
         """Rows in transactions of one to five."""
         end = self.written + rows
-        while self.written < end:
-            with Session(self.engine) as session, session.begin():
-                for _ in range(min(self._random.randint(1, 5), end - self.written)):
-                    key = f"k{self._random.randrange(200)}"
-                    entry = {"id": str(self.written), "key": key, "seq": self._seqs[key]}
-                    self.outbox.add(session, self._topic, entry, key=key)
-                    self._seqs[key] += 1
-                    self.written += 1
+        with self.engine.connect() as connection:
+            while self.written < end:
+                with Session(connection) as session, session.begin():
+                    for _ in range(min(self._random.randint(1, 5), end - self.written)):
+                        key = f"k{self._random.randrange(200)}"
+                        entry = {"id": str(self.written), "key": key, "seq": self._seqs[key]}
+                        self.outbox.add(session, self._topic, entry, key=key)
+                        self._seqs[key] += 1
+                        self.written += 1
 
     def waiting(self):
         return self.run("SELECT count(*) FROM kafkaboot_outbox")[0][0]
