@@ -17,6 +17,7 @@ from kafkaboot.boot.graph import Demand
 from kafkaboot.boot.letters import letter_topics
 from kafkaboot.boot.outputs import around, forwarding, publishing_wishes
 from kafkaboot.boot.report import Override
+from kafkaboot.boot.transacting import refuse_contradictions
 from kafkaboot.config import InvalidConfigurationError, Problem, nearest
 from kafkaboot.declare import Kind, event_name, read_signature
 from kafkaboot.errors import DeclarationError
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from kafkaboot.declare import HandlerSpec, PublisherSpec, RetryPolicy, Signature
     from kafkaboot.failure import Circuits, CircuitSettings, DeadLetterSettings, RetrySettings
     from kafkaboot.producer import Producer, RequestSettings
+    from kafkaboot.transaction import GroupTransactions
 
 SELF, CIRCUIT = "self", "circuit="
 """Wishes of a handler that are no parameters, beside its producers: what it is a method of, the circuits."""
@@ -87,6 +89,7 @@ class HandlerRow:
     on_exhausted: str
     dead_letters: tuple[str, ...]
     reply: bool = False
+    transactional: bool = False
 
 
 def row(handler: Handler, letters: DeadLetterSettings | None) -> HandlerRow:
@@ -111,6 +114,7 @@ def row(handler: Handler, letters: DeadLetterSettings | None) -> HandlerRow:
         spec.on_exhausted,
         tuple(letter_topics(handler, letters)) if letters is not None else (),
         spec.reply,
+        spec.transactional,
     )
 
 
@@ -177,7 +181,7 @@ class Preparation:
         ]
         if spec.owner is not None:
             wishes.append(dependency(SELF, spec.owner))
-        wishes += publishing_wishes(spec.publishers, reply=spec.reply)
+        wishes += publishing_wishes(spec.publishers, reply=spec.reply or spec.transactional)
         if spec.circuit is not None:
             from kafkaboot.failure import Circuits
 
@@ -188,6 +192,8 @@ class Preparation:
             # A record that leaves for a retry topic is overtaken by its partition anyway, and a key that is about to
             # come back waits for that in its lane.
             spec = dataclasses.replace(spec, ordering="key")
+        if spec.transactional:
+            refuse_contradictions(spec, retry, retry_name)
         batch = None
         if signature.batch:
             if spec.ordering == "unordered":
@@ -276,6 +282,7 @@ def refuse_overlaps(handlers: Sequence[Handler]) -> None:
     for handler in handlers:
         spec = handler.spec
         claim = Route(spec.id, Backoff(), spec.topics, spec.pattern, handler.type, where=spec.where)
+        claim.transactional = spec.transactional
         groups.setdefault(handler.group, []).append(claim)
     for group, claims in groups.items():
         Dispatch(group, claims)
@@ -288,6 +295,7 @@ def route(
     producers: Mapping[str, Producer],
     circuits: Circuits | None = None,
     requests: RequestSettings | None = None,
+    transacting: GroupTransactions | None = None,
 ) -> Route:
     """The handler as the engine runs it.
 
@@ -298,6 +306,7 @@ def route(
         producers: Those that what it returns is published with, by name; the application's own under an empty one.
         circuits: The circuits, where it is called through one; else `None`.
         requests: `kafkaboot.requests`, for a handler with `reply=True`; `None`: the defaults.
+        transacting: Its group's transactions, where it is transactional; without them it is as if it were not.
     """
     from kafkaboot.consumer import Backoff, Counters, Route
     from kafkaboot.consumer.invoke import Calls
@@ -332,7 +341,9 @@ def route(
         plain=calls.plain() if handler.batch is None and not spec.reply else None,
         batch_call=calls.batch() if handler.batch is not None else None,
         batch=handler.batch or DEFAULT_BATCH,
-        forwarding=forwarding(handler, producers, requests),
+        forwarding=forwarding(handler, producers, requests, transacting),
+        transactional=transacting is not None,
+        transacting=transacting,
         # A coroutine is cancelled at its timeout; a thread cannot be, so that it is reported as stuck instead.
         stuck_after=None if is_async else spec.timeout,
         where=spec.where,

@@ -15,9 +15,11 @@ from kafkaboot.boot.letters import letter_uses
 from kafkaboot.boot.lifecycle import in_thread
 from kafkaboot.boot.outputs import producers_among
 from kafkaboot.boot.pipeline import CIRCUIT, SELF, route
+from kafkaboot.boot.transacting import Enclosing
 from kafkaboot.boot.wiring.requests import reply_topic, reply_use
 from kafkaboot.boot.wiring.topics import TopicCheck, topic_places
 from kafkaboot.client import ClientFactory
+from kafkaboot.consumer import ConsumerSettings
 from kafkaboot.declare import hooks, publishing_methods, resolve
 from kafkaboot.errors import DeclarationError
 from kafkaboot.failure import Circuits, DeadLetters, DeadLetterSettings
@@ -73,15 +75,20 @@ async def start(
             instance.listeners = listeners
         if isinstance(instance, DeadLetters):
             instance.announcements.listeners = listeners
-        if isinstance(instance, Producer) and instance.transactions is not None:
-            instance.transactions.listeners = listeners
+        if isinstance(instance, Producer):
+            if instance.transactions is not None:
+                instance.transactions.listeners = listeners
+            if any(handler.spec.transactional for handler in blueprint.handlers):
+                instance.join_handlers()
         if isinstance(instance, TopicCheck):
             created = await in_thread(partial(instance.run, topic_uses(blueprint)))
     groups = _one(container, Groups)
     if groups is not None:
         try:
-            failures = Failures(container)
-            routes = routes_of(blueprint, failures)
+            enclosing = Enclosing(container.get(ConsumerSettings))
+            failures = Failures(container, enclosing)
+            routes = routes_of(blueprint, failures, enclosing)
+            await enclosing.prepare()
             groups.start(routes, died, [*listeners, *failures.listeners], failures.retries)
         except BaseException:
             await groups.stop()  # those that came first poll already
@@ -209,25 +216,27 @@ def _takes_part(component: Component) -> bool:
     return bool(component.starts) or (isinstance(component.provides, type) and any(hooks(component.provides)))
 
 
-def routes_of(blueprint: Blueprint, failures: Failures) -> dict[str, list[Route]]:
+def routes_of(blueprint: Blueprint, failures: Failures, enclosing: Enclosing) -> dict[str, list[Route]]:
     """The blueprint's handlers as the engine runs them, by group; what they need is built."""
     routes: dict[str, list[Route]] = {}
     for handler in blueprint.handlers:
-        routes.setdefault(handler.group, []).append(failures.wire(handler, _called(blueprint, handler)))
+        called = _called(blueprint, handler, enclosing)
+        routes.setdefault(handler.group, []).append(failures.wire(handler, called))
     return routes
 
 
 def route_of(blueprint: Blueprint, handler: Handler) -> Route:
-    """One handler with its policy, for a call by hand: it does not ask first whether its key waits in a retry topic."""
+    """One handler with its policy, for a call by hand: outside of transactions, and its key waits in no retry topic."""
     called = _called(blueprint, handler)
     return replace(Failures(blueprint.container).wire(handler, called), call=called.call)
 
 
-def _called(blueprint: Blueprint, handler: Handler) -> Route:
+def _called(blueprint: Blueprint, handler: Handler, enclosing: Enclosing | None = None) -> Route:
     filled = blueprint.container.arguments(handler.demand)
     producers = producers_among(filled)
     owner, circuits = (filled.pop(wish, None) for wish in (SELF, CIRCUIT))
-    return route(handler, owner, filled, producers, circuits, request_settings(blueprint))
+    transacting = enclosing.of(handler.group, handler, producers.get("")) if enclosing is not None else None
+    return route(handler, owner, filled, producers, circuits, request_settings(blueprint), transacting)
 
 
 def _one(container: Container, wanted: type[Any]) -> Any:

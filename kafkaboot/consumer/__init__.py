@@ -18,7 +18,8 @@ from kafkaboot.consumer.route import (
     Settled,
     Verdict,
 )
-from kafkaboot.consumer.settings import ConsumerSettings, HandlerSettings
+from kafkaboot.consumer.settings import ConsumerSettings, EnclosedSettings, HandlerSettings
+from kafkaboot.consumer.transacting import Transacting, current_worker
 
 __all__ = [
     "Again",
@@ -31,6 +32,7 @@ __all__ = [
     "ConsumerSettings",
     "Counters",
     "Detour",
+    "EnclosedSettings",
     "Failed",
     "Failing",
     "Forwarding",
@@ -38,5 +40,7 @@ __all__ = [
     "HandlerSettings",
     "Route",
     "Settled",
+    "Transacting",
     "Verdict",
+    "current_worker",
 ]

@@ -40,6 +40,8 @@ class BatchRun:
         left = lane.limit
         lane.at, lane.row = lane.pieces[0][1][0], None
         for chunk, whole in lane.pieces:
+            if self.records and self.assignment.foretold(chunk.records[whole[0]].offset()):
+                break
             todo = whole[:left]
             self._spans.append((chunk, todo))
             records = chunk.records
@@ -50,6 +52,11 @@ class BatchRun:
             left -= len(todo)
             if not left:
                 break
+
+    def first(self) -> tuple[Chunk, int]:
+        """The place of the first record."""
+        chunk, todo = self._spans[0]
+        return chunk, todo[0]
 
     def settle(self, count: int | None = None) -> None:
         """Mark the first `count` records (all of them by default) as settled."""

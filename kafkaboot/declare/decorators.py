@@ -33,6 +33,7 @@ def event_handler(
     retry: str | RetryPolicy | Literal[False] | None = None,
     on_exhausted: Exhausted | None = None,
     circuit: str | None = None,
+    transactional: bool | None = None,
     filter: Callable[[Record], bool] | None = None,  # noqa: A002
     start: Start | None = None,
     reply: bool | None = None,
@@ -58,6 +59,8 @@ def event_handler(
             settled and counted) or `"stop"` (the application ends, the record is kept).
         circuit: The name of the circuit through which the handler is called: while it is open, records wait in their
             lanes, and none is given up. Default: none.
+        transactional: Whether what it publishes and the offsets of its records are one Kafka transaction: readers of
+            committed records see the outputs of each record once, whatever dies or is tried again. Default: False.
         filter: A predicate on the record; what it refuses is settled and counted as filtered.
         start: Where a group without offsets begins, `"earliest"` (default) or `"latest"`.
         reply: Whether what it returns answers the record, for `producer.request`; it is delivered before the record is
@@ -84,6 +87,7 @@ def event_handler(
         "retry": retry,
         "on_exhausted": on_exhausted,
         "circuit": circuit,
+        "transactional": transactional,
         "filter": filter,
         "start": start,
         "reply": reply,
@@ -143,6 +147,10 @@ def _checked(given: dict[str, Any], where: str) -> dict[str, Any]:
         checks.one_of("event_handler", "on_exhausted", given["on_exhausted"], choices, where)
     if "circuit" in given:
         checks.circuit("event_handler", given["circuit"], where)
+    if not isinstance(given.get("transactional", False), bool):
+        raise DeclarationError(
+            f"@event_handler: transactional must be True or False, not {given['transactional']!r}", where=where
+        )
     if not isinstance(given.get("reply", False), bool):
         raise DeclarationError(
             f"@event_handler: reply={given['reply']!r} is neither True nor False",

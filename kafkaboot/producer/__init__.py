@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kafkaboot.producer.answers import Answers, answering
     from kafkaboot.producer.attempts import Attempts
-    from kafkaboot.producer.bind import Binding, publishing, returns_many
+    from kafkaboot.producer.bind import Binding, outputs, publishing, returns_many
     from kafkaboot.producer.delivery import Delivery
     from kafkaboot.producer.forward import Forward
     from kafkaboot.producer.health import ProducerHealth
     from kafkaboot.producer.pool import Transactions
     from kafkaboot.producer.receipt import Receipt, Receipts
     from kafkaboot.producer.requests import Requests
+    from kafkaboot.producer.seat import Seat
     from kafkaboot.producer.sender import Producer
     from kafkaboot.producer.settings import ProducerSettings, RequestSettings, TransactionSettings
     from kafkaboot.producer.shared import SharedPorts
@@ -39,11 +40,13 @@ _FILES = {
     "RequestSettings": "settings",
     "Requests": "requests",
     "SharedPorts": "shared",
+    "Seat": "seat",
     "SyncProducer": "sync",
     "SyncTransaction": "transaction",
     "Transaction": "transaction",
     "TransactionSettings": "settings",
     "Transactions": "pool",
+    "outputs": "bind",
     "publishing": "bind",
     "returns_many": "bind",
 }
@@ -62,12 +65,14 @@ __all__ = [
     "RequestSettings",
     "Requests",
     "SharedPorts",
+    "Seat",
     "SyncProducer",
     "SyncTransaction",
     "Transaction",
     "TransactionSettings",
     "Transactions",
     "answering",
+    "outputs",
     "publishing",
     "returns_many",
 ]

@@ -37,6 +37,7 @@ class Outbox:
         failed: Records that were not delivered.
         trouble: The last failed delivery, unless one has succeeded since.
         closed: Whether everything is refused from now on.
+        refuse_inside: Raises where no transaction may begin, as the caller is inside of one.
         watch: Told of each failed delivery by who answers for all of them; nobody else is told then.
     """
 
@@ -46,6 +47,7 @@ class Outbox:
         self.failed = 0
         self.trouble: PublishError | None = None
         self.closed = False
+        self.refuse_inside: Callable[[], None] = lambda: None
         self.watch: Callable[[PublishError, RawRecord | None], None] | None = None
         self._hops: tuple[Hop, ...] = ()
         self._ledgers: list[Ledger] = []

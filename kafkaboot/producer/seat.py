@@ -12,7 +12,7 @@ from kafkaboot.errors import ClientError, ConfigurationError, KafkabootError, Tr
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from kafkaboot.client import TP, ClientFactory, TransactionalPort
+    from kafkaboot.client import TP, ClientFactory, Committed, TransactionalPort
     from kafkaboot.producer.sender import Producer
 
 log = logging.getLogger("kafkaboot.producer")
@@ -103,6 +103,25 @@ class Seat:
             assert self._producer is not None
             return self._producer
 
+    def send_offsets(self, offsets: Mapping[TP, Committed], membership: object) -> None:
+        """Put a group's offsets into the transaction.
+
+        Raises:
+            TransactionError: It is aborted.
+        """
+        with self._busy:
+            if self._port is None:
+                raise self._closed()
+            try:
+                self._port.send_offsets(offsets, membership, self._timeout)
+            except TransactionError as error:
+                if error.outcome == "open":
+                    self.abort()
+                    error.decide("aborted")
+                else:
+                    self._give_up(error)
+                raise
+
     def commit(self, witness: Callable[[], Place | None]) -> None:
         """Commit; returned means committed.
 
@@ -117,12 +136,7 @@ class Seat:
 
     def _commit(self, witness: Callable[[], Place | None]) -> None:
         if self._port is None:
-            raise TransactionError(
-                "the producer was closed while the transaction was open",
-                outcome="aborted",
-                code="_DESTROY",
-                where=f"transactional id {self.transactional_id}",
-            )
+            raise self._closed()
         try:
             self._port.commit(self._timeout)
         except TransactionError as error:
@@ -207,6 +221,14 @@ class Seat:
         finally:
             reader.close()
         return None
+
+    def _closed(self) -> TransactionError:
+        return TransactionError(
+            "the producer was closed while the transaction was open",
+            outcome="aborted",
+            code="_DESTROY",
+            where=f"transactional id {self.transactional_id}",
+        )
 
     def _too_long(self) -> ConfigurationError:
         try:

@@ -94,6 +94,7 @@ class SyncProducer:
 
     def transaction(self) -> SyncTransaction:
         """See `Producer.transaction`; this one is for `with`."""
+        self._outbox.refuse_inside()
         return SyncTransaction(pool_of(self._transactions))
 
     @overload
