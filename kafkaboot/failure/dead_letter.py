@@ -145,7 +145,7 @@ class DeadLetters:
             partition: Its partition there; -1: chosen by the key.
             settled: Called once, on any thread, when the broker has acknowledged the letter; never otherwise.
             wanted: Asked before each attempt; after a no the letter is left to the record's next owner.
-            due: See `LetterJob`, as for `delivered`.
+            due: See `LetterJob`, as for `delivered` and `enclosed`.
             delivered: See there.
             enclosed: See there.
         """
@@ -364,13 +364,12 @@ class DeadLetters:
             self._alarm.failed(job.topic, job, job.where, error)
         self.later(job, self._backoff.delay(job.failures))
 
-    def refused(self, job: LetterJob, error: ClientError) -> None:
-        """A transaction fell because of this letter, and will again."""
-        self._alarm.failed(job.topic, job.where, job.where, error)
-
-    def accepted(self, job: LetterJob) -> None:
-        """It is written after all."""
-        self._alarm.ended(job.topic, job.where, written=True)
+    def refused(self, job: LetterJob, error: ClientError | None) -> None:
+        """A transaction fell because of this letter, and will again; without an error it is written after all."""
+        if error is None:
+            self._alarm.ended(job.topic, job.where, written=True)
+        else:
+            self._alarm.failed(job.topic, job.where, job.where, error)
 
     def stands(self, job: LetterJob, record: RawRecord | None) -> None:
         """The transaction with this letter is committed."""

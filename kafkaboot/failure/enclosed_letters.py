@@ -32,6 +32,7 @@ BACKOFF = Backoff(1.0, 30.0)
 class _Refused:
     times: int = 0
     cuts: int = 0
+    anywhere: bool = False
 
 
 class EnclosedLetters:
@@ -64,6 +65,8 @@ class EnclosedLetters:
         refused = self._refused.get(job.where)
         while refused is not None and job.cuts < refused.cuts:
             job.shorten()
+        if refused is not None and refused.anywhere:
+            job.partition = -1
         record, door = job.failed.record, self._door
         with door.lock:
             if not job.wanted():
@@ -88,10 +91,11 @@ class EnclosedLetters:
         refused.times += 1
         if found.code in TOO_LARGE:
             refused.cuts = min(refused.cuts + 1, CUTS)
+        refused.anywhere = refused.anywhere or found.code == "_UNKNOWN_PARTITION"
         if refused.times > CUTS:
             self._letters.refused(job, job.too_large(found) if found.code in TOO_LARGE else found)
 
     def _committed(self, job: LetterJob, stood: list[RawRecord]) -> None:
         if self._refused.pop(job.where, None) is not None:
-            self._letters.accepted(job)
+            self._letters.refused(job, None)
         self._letters.stands(job, stood[0] if stood else None)

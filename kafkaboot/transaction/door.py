@@ -203,6 +203,8 @@ class Door:
             except ClientError as error:
                 if self._refused(error):
                     self.tainted = error.line  # its record is settled already
+                    if (told := kept[0][5]) is not None:
+                        told(error, None)  # type: ignore[arg-type]
                 return
 
     def seal(self) -> Sealed:
