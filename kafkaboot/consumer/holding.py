@@ -112,7 +112,7 @@ class Holding:
             renewed.careful.rest()
         renewed.window = self.window
         if renewed.window is not None:
-            renewed.window.rest()
+            renewed.window.fell()
         return renewed
 
     def forget(self) -> None:

@@ -225,6 +225,14 @@ class Assignment:
         while self._settled and self._settled[0].records[-1].offset() < (committed.offset or 0):
             self._settled.popleft()
 
+    def kept(self) -> int:
+        """How many of the taken records stand before the committed offset."""
+        stand = (self.committed.offset if self.committed is not None else None) or 0
+        for chunk in (*self._settled, *self.chunks):
+            if chunk.records[-1].offset() >= stand:
+                return chunk.first + sum(record.offset() < stand for record in chunk.records)
+        return self._taken
+
     def crowded(self, limit: int) -> bool:
         """Whether too much is done beyond the position: for the commit's metadata, or to be kept in memory.
 

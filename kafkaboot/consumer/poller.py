@@ -280,8 +280,8 @@ class Poller:
             committed = known.get(tp)
             note = commit_note.read(committed)
             holding = self.holdings[tp] = Holding(self._replays.assignment(tp, committed, note))
-            if holding.assignment.transactional and not holding.assignment.in_order:
-                holding.window = Window()
+            if holding.assignment.transactional:
+                holding.window = Window(by_key=not holding.assignment.in_order)
             self._beginnings.begin(tp, holding, note.mark, self._dispatch.deaths(tp.topic))
             if committed is not None and committed.offset is not None:
                 starts[tp] = committed.offset

@@ -1,8 +1,9 @@
-"""How far beyond its position a partition is handed out, where transactions commit what is done there.
+"""How far ahead a partition is handed out, where transactions commit what is done there.
 
-The map of records done beyond the position must fit into every commit's metadata: what a map leaves out is handled
-again after a restart, and was published before. So there are never more records beyond the position than fit in any
-pattern.
+* By key, never further beyond the position than the map of records done there fits into a commit's metadata, in any
+  pattern: what a map leaves out would be handled again after a restart, and was published before.
+* After a transaction fell, a few records beyond the committed offset, then more with each commit: a record that brings
+  every transaction down soon has one with hardly anything else in it.
 """
 
 from __future__ import annotations
@@ -17,12 +18,22 @@ if TYPE_CHECKING:
 
 BEYOND = 800
 """Records beyond the position: each may be an edge of the map, and takes three bytes of it at most."""
+FIRST = 64
+"""Records beyond the committed offset after a first fall; a quarter of that after each further one."""
+STEP = 4
+"""How many times more there may be after each commit."""
 
 
 class Window:
-    """Keeps what is not to be handed out yet."""
+    """Keeps what is not to be handed out yet.
 
-    def __init__(self) -> None:
+    Args:
+        by_key: Whether records may be done beyond the position.
+    """
+
+    def __init__(self, *, by_key: bool) -> None:
+        self._beyond = BEYOND if by_key else None
+        self._few: int | None = None
         self._waiting: deque[tuple[Chunk, Sequence[int]]] = deque()
 
     def put(self, chunk: Chunk, todo: Sequence[int]) -> None:
@@ -37,8 +48,8 @@ class Window:
         """What may be handed out now."""
         while self._waiting:
             chunk, todo = self._waiting[0]
-            assignment.advance()
-            room = assignment.passed + BEYOND - chunk.first
+            until = self._end(assignment)
+            room = len(chunk.records) if until is None else until - chunk.first
             count = len(todo) if todo[-1] < room else sum(i < room for i in todo)
             if not count:
                 return
@@ -47,6 +58,22 @@ class Window:
                 self._waiting.appendleft((chunk, todo[count:]))
             yield chunk, todo[:count]
 
-    def rest(self) -> None:
-        """Forget what is kept."""
+    def fell(self) -> None:
+        """A transaction fell: go on in small steps. What is kept is taken over once more."""
+        self._few = FIRST if self._few is None else max(1, self._few // STEP)
         self._waiting.clear()
+
+    def committed(self) -> None:
+        """One is committed."""
+        if self._few is not None:
+            self._few = self._few * STEP if self._few < BEYOND else None
+
+    def _end(self, assignment: Assignment) -> int | None:
+        """Behind which of the taken records nothing is handed out; `None` for no limit."""
+        ends = []
+        if self._beyond is not None:
+            assignment.advance()
+            ends.append(assignment.passed + self._beyond)
+        if self._few is not None:
+            ends.append(assignment.kept() + self._few)
+        return min(ends, default=None)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from kafkaboot.producer.answers import Answers, answering
     from kafkaboot.producer.attempts import Attempts
     from kafkaboot.producer.bind import Binding, outputs, publishing, returns_many
-    from kafkaboot.producer.delivery import Delivery
+    from kafkaboot.producer.delivery import FELL, Delivery
     from kafkaboot.producer.forward import Forward
     from kafkaboot.producer.health import ProducerHealth
     from kafkaboot.producer.pool import Transactions
@@ -29,6 +29,7 @@ _FILES = {
     "Attempts": "attempts",
     "Answers": "answers",
     "answering": "answers",
+    "FELL": "delivery",
     "Binding": "bind",
     "Delivery": "delivery",
     "Forward": "forward",
@@ -54,6 +55,7 @@ _FILES = {
 __all__ = [
     "Answers",
     "Attempts",
+    "FELL",
     "Binding",
     "Delivery",
     "Forward",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from kafkaboot.client import ServesBursts
 from kafkaboot.producer.batch import Batch, Ledger
-from kafkaboot.producer.delivery import Delivery, Hop
+from kafkaboot.producer.delivery import FELL, Delivery, Hop
 from kafkaboot.producer.envelope import Envelope, explained
 from kafkaboot.producer.key import key_bytes
 from kafkaboot.producer.undelivered import closed, refused, undelivered
@@ -72,8 +72,11 @@ class Outbox:
 
     def failure(self, error: object, topic: str, record: RawRecord | None) -> PublishError:
         """Count a failed delivery and put it into words."""
+        found = undelivered(self.port, error, topic)
+        if found.code == FELL:
+            return found
         self.failed += 1
-        self.trouble = found = undelivered(self.port, error, topic)
+        self.trouble = found
         if self.watch is not None:
             self.watch(found, record)
         return found

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from kafkaboot.errors import ClientError
+from kafkaboot.producer import FELL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -137,8 +139,16 @@ class Door:
                     retriable=True,
                     fate="the record was not sent; the one that is being handled will be handled again",
                 )
-            self.produce(*record)
+            topic, value, key, headers, partition, on_delivery, timestamp = record
+            told = on_delivery and partial(self._told, on_delivery)
+            self.produce(topic, value, key, headers, partition, told, timestamp)
             self.note(lane, chunk, at)
+
+    def _told(self, on_delivery: OnDelivery, error: object | None, record: RawRecord) -> None:
+        """What falls with its transaction is published again when its handler is called again: nothing went wrong."""
+        if error is not None and (found := self.translate(error)).code.startswith("_PURGE"):
+            error = ClientError("it fell with its transaction", code=FELL, retriable=True, where=found.where)
+        on_delivery(error, record)
 
     def note(self, lane: Lane | None, chunk: Chunk, i: int) -> None:
         """Something was published for this record, which is not settled; under the lock."""

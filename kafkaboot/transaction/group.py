@@ -288,6 +288,9 @@ class GroupTransactions:
                 self._falls = 0
                 for tp, sent in ending.offsets.items():
                     ending.owners[tp].acknowledged(sent)
+                for _, holding in _mine(holdings):
+                    if holding.window is not None:
+                        holding.window.committed()
                 for call in ending.sealed.answers:
                     call()
         if failure is None:

@@ -1,4 +1,4 @@
-"""Transactional handlers in processes that are killed, frozen and cut off: each record's output is there exactly once."""
+"""Transactional handlers in processes that are killed and frozen: each record's output is there exactly once."""
 
 import json
 import os
@@ -18,6 +18,7 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from kafkaboot.dev.local import LocalKafka
 from kafkaboot.testing import eventually
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1500)]
@@ -74,12 +75,16 @@ class Copying:
     """A topic that is written to, its copy, the processes between them, and one who reads along."""
 
     def __init__(self, bootstrap, directory, seed, *, records=RECORDS, rate=RATE, fails=0.0, dies=0.0, environment=None,
-                 ordering="partition", upstream=None):  # fmt: skip
+                 ordering="partition", timeout=1.5):  # fmt: skip
         self.bootstrap, self.random = bootstrap, random.Random(seed)
         self.name = f"enclosed-{uuid.uuid4().hex[:10]}"
-        self.source, self.target, self.letters = f"{self.name}-from", f"{self.name}-to", f"{self.name}-from.{self.name}.dlt"
+        self.source, self.target, self.letters = (
+            f"{self.name}-from",
+            f"{self.name}-to",
+            f"{self.name}-from.{self.name}.dlt",
+        )
         self._directory, self._records, self._rate = directory / self.name, records, rate
-        self._fails, self._dies, self._upstream = fails, dies, upstream
+        self._fails, self._dies, self._timeout = fails, dies, timeout
         self._environment = {"ENCLOSED_TARGET": self.target, **(environment or {})}
         self._directory.mkdir()
         shutil.copy(APP, self._directory)
@@ -88,7 +93,7 @@ class Copying:
         topics = [NewTopic(topic, PARTITIONS, 1) for topic in (self.source, self.target, self.letters)]
         for future in admin.create_topics(topics).values():
             future.result(30)
-        self.deaths, self.expected, self.poison, self.aborted_inputs = Counter(), set(), set(), set()
+        self.deaths, self.expected, self.poison, self.aborted_inputs = Counter(), set(), set(), 0
         self.copiers = [self._start(slot) for slot in range(PROCESSES)]
         self._written, self._enough, self._stop = threading.Event(), threading.Event(), threading.Event()
         self.along, self._position = [], {}
@@ -101,8 +106,12 @@ class Copying:
             "kafkaboot": {
                 "application": {"name": self.name, "packages": ["enclosed"]},
                 "kafka": {"broker": "external", "bootstrap-servers": self.bootstrap},
-                "consumer": {"session-timeout": f"{SESSION}s", "properties": {"heartbeat.interval.ms": 300}},
-                "producer": {"transaction": {"timeout": "1500ms"}},
+                # The client is told of a shorter session than kafkaboot where a transaction is to outlive it.
+                "consumer": {
+                    "session-timeout": f"{max(SESSION, self._timeout + 1)}s",
+                    "properties": {"heartbeat.interval.ms": 300, "session.timeout.ms": int(SESSION * 1000)},
+                },
+                "producer": {"transaction": {"timeout": f"{self._timeout}s"}},
                 "handlers": {"copy": {"ordering": ordering, "concurrency": 16}},
                 "retry": {"default": {"attempts": 3, "deaths": 1000, "backoff": {"initial": "5ms", "max": "20ms"}}},
             },
@@ -119,7 +128,7 @@ class Copying:
     def replace_the_fallen(self, die=""):
         for index, one in enumerate(self.copiers):
             if one.gone:
-                if one.death:
+                if one.death and one.death != "stopped":
                     self.deaths[one.death] += 1
                 self.copiers[index] = self._start(one.slot, die)
                 die = ""
@@ -170,11 +179,43 @@ class Copying:
         victim.process.send_signal(signal.SIGCONT)
         victim.paused = False
 
+    def freeze_in_a_transaction(self):
+        """A process stands still with its outputs written and its offsets not sent, until others have its partitions.
+
+        Its transaction is open all the while, so that nothing but the group's generation keeps it from committing.
+        """
+        victim = self.at_work()
+        victim.kill()
+        index = self.copiers.index(victim)
+        frozen = self.copiers[index] = self._start(victim.slot, "stopped:2")
+        eventually(lambda: frozen.death, 60, lambda: f"a process that stands still: {frozen.said}")
+        frozen.paused = True
+        until = time.monotonic() + SESSION * 2
+        eventually(lambda: time.monotonic() > until, SESSION * 4)
+        for _ in range(3):
+            self.at_work()  # others have its partitions, and its records
+        ended = frozen.said["committed"]
+        frozen.process.send_signal(signal.SIGCONT)
+        frozen.paused, frozen.death = False, None
+        eventually(lambda: frozen.gone or frozen.said["committed"] > ended + 1, 60, "it goes on")
+
     # --- records
+
+    def _abort_some(self, producer, number):
+        """Records that are never to be seen by a reader of committed ones."""
+        producer.begin_transaction()
+        for n in range(5):
+            entry = {"id": -number - n, "key": f"k{n}", "seq": -1, "fails": 0}
+            producer.produce(self.source, json.dumps(entry).encode(), f"k{n}".encode())
+        assert producer.flush(60) == 0
+        producer.abort_transaction()
+        self.aborted_inputs += 5
 
     def _write(self):
         settings = {"bootstrap.servers": self.bootstrap, "enable.idempotence": True, "linger.ms": 5, "log_level": 0}
         producer = Producer(settings)
+        aborting = Producer({**settings, "transactional.id": f"{self.name}-upstream", "retry.backoff.ms": 5})
+        aborting.init_transactions()
         begin, seqs, n, draw = time.monotonic(), Counter(), 0, random.Random(self.random.random())
         while (n < self._records or not self._enough.is_set()) and not self._stop.is_set():
             if n > (time.monotonic() - begin) * self._rate:
@@ -188,6 +229,8 @@ class Copying:
             (self.poison if fails < 0 else self.expected).add(n)
             seqs[key] += 1
             n += 1
+            if n % self._rate == 0:
+                self._abort_some(aborting, n)
         assert producer.flush(60) == 0
         self._written.set()
 
@@ -297,18 +340,27 @@ def copying(bootstrap, directory, seed, **options):
 
 def demand(run, kills):
     verdict, aborted = run.verdict()
-    print(f"{len(run.expected)} records, {len(run.poison)} poison, deaths {dict(run.deaths)}, aborted {aborted}: {verdict}")
+    print(f"{len(run.expected)} records, {len(run.poison)} poison, deaths {dict(run.deaths)}, aborted {aborted}")
+    print(verdict)
     assert verdict == dict.fromkeys(verdict, 0)
+    assert run.aborted_inputs > 0
     assert aborted > 0, "no fault met an open transaction: nothing is shown"
     assert sum(run.deaths.values()) >= kills
     assert sum(run.deaths[point] for point in POINTS) >= kills // 2, "kills that are known to have met work in flight"
 
 
-@pytest.mark.parametrize("failing", [False, True], ids=["all_goes_well", "a_third_fails_once"])
+VARIANTS = {
+    "all_goes_well": {},
+    "a_third_fails_once": {"fails": 0.33, "dies": 0.01},
+    "by_key": {"ordering": "key", "fails": 0.1, "dies": 0.01},
+    "published_inside": {"fails": 0.002, "dies": 0.001, "environment": {"ENCLOSED_INSIDE": "1"}},
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("seed", SEEDS)
-def test_every_output_is_there_exactly_once_though_processes_are_killed_and_frozen(kafka, tmp_path, seed, failing):
-    odds = {"fails": 0.33, "dies": 0.01} if failing else {}
-    with copying(kafka.bootstrap_servers, tmp_path, seed, **odds) as run:
+def test_every_output_is_there_exactly_once_though_processes_are_killed_and_frozen(kafka, tmp_path, seed, variant):
+    with copying(kafka.bootstrap_servers, tmp_path, seed, **VARIANTS[variant]) as run:
         for number in range(KILLS):
             if number % 2:
                 run.kill_at_random()
@@ -318,3 +370,55 @@ def test_every_output_is_there_exactly_once_though_processes_are_killed_and_froz
                 run.freeze()
         run.settle()
         demand(run, KILLS)
+
+
+@pytest.mark.real_kafka
+@pytest.mark.parametrize("seed", SEEDS)
+def test_every_output_is_there_exactly_once_though_the_broker_is_restarted(tmp_path, seed):
+    with LocalKafka() as broker, copying(broker.bootstrap_servers, tmp_path, seed, fails=0.1, dies=0.01) as run:
+        for clean in (True, False):
+            run.kill_at_random()
+            run.at_work()
+            broker.restart(clean=clean)
+            run.at_work()
+            run.kill_at("sent")
+        run.settle()
+        demand(run, 4)
+
+
+def test_a_process_that_slept_in_its_transaction_is_fenced_by_the_group(kafka, tmp_path):
+    with copying(kafka.bootstrap_servers, tmp_path, seed=1, timeout=30) as run:
+        run.freeze_in_a_transaction()
+        run.settle()
+        demand(run, 0)
+
+
+def test_control_without_the_groups_generation_it_commits_what_others_have_done_meanwhile(kafka, tmp_path):
+    without = {"ENCLOSED_WITHOUT": "fencing"}
+    with copying(kafka.bootstrap_servers, tmp_path, seed=1, timeout=30, environment=without) as run:
+        run.freeze_in_a_transaction()
+        run.settle()
+        verdict, _ = run.verdict()
+        print(verdict)
+        assert verdict["doubled"] > 0
+        assert verdict["doubled along"] > 0
+
+
+def test_control_offsets_that_are_committed_behind_the_transaction_let_a_kill_double_it(kafka, tmp_path):
+    with copying(kafka.bootstrap_servers, tmp_path, seed=1, environment={"ENCLOSED_WITHOUT": "offsets"}) as run:
+        for _ in range(3):
+            run.kill_at("committed")
+        run.settle()
+        verdict, _ = run.verdict()
+        print(verdict)
+        assert verdict["doubled"] > 0
+
+
+def test_control_who_reads_uncommitted_records_copies_what_never_was(kafka, tmp_path):
+    with copying(kafka.bootstrap_servers, tmp_path, seed=1, environment={"ENCLOSED_WITHOUT": "read_committed"}) as run:
+        run.at_work()
+        eventually(lambda: run.aborted_inputs > 10, 30, "aborted inputs")
+        run.settle()
+        verdict, _ = run.verdict()
+        print(verdict)
+        assert verdict["made up"] > 0

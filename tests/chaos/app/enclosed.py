@@ -1,6 +1,7 @@
 """A transactional copier that ends its process where it is told to, and says what it has done.
 
-`ENCLOSED_DIE=point:number` kills it the numberth time that it comes to a point with records in the transaction.
+`ENCLOSED_DIE=point:number` kills it the numberth time that it comes to a point with records in the transaction;
+`stopped:number` lets it stand still there, before the offsets are sent.
 `ENCLOSED_WITHOUT` takes away what exactly once rests on: for controls.
 """
 
@@ -39,7 +40,7 @@ class NotYetError(Exception):
 @publisher("${enclosed.target}", key="key")
 async def copy(entry: Entry, record: Record, context: Context, producer: Producer) -> Entry:
     if INSIDE:
-        producer.send("${enclosed.target}" if False else TARGET, entry, key=entry.key)
+        producer.send(TARGET, entry, key=entry.key)
     if entry.fails < 0 or context.attempt <= entry.fails:
         raise NotYetError(entry.id)
     return None if INSIDE else entry
@@ -54,7 +55,7 @@ def reached(point):
     REACHED[point] += 1
     if point == POINT and REACHED[point] == int(NUMBER):
         say(f"dies {point} {OPEN['records']}")
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGSTOP if point == "stopped" else signal.SIGKILL)
 
 
 def say(what):
@@ -94,7 +95,7 @@ def committed():
 
 
 around(Door, "produce", after=produced)
-around(ConfluentTransactional, "send_offsets", after=lambda: reached("sent"))
+around(ConfluentTransactional, "send_offsets", before=lambda: reached("stopped"), after=lambda: reached("sent"))
 around(ConfluentTransactional, "commit", before=committing, after=committed)
 
 if WITHOUT == "fencing":
@@ -131,7 +132,8 @@ if WITHOUT == "offsets":
 
     def apart(self, timeout):
         commit(self, timeout)
-        for consumer in consumers:
-            consumer.commit(LAST.pop(id(self), {}), lambda _: None)
+        if offsets := LAST.pop(id(self), {}):
+            # Not on this thread, which a rebalance may be waiting for.
+            threading.Thread(target=consumers[0].commit, args=(offsets, lambda _: None), daemon=True).start()
 
     ConfluentTransactional.send_offsets, ConfluentTransactional.commit = kept, apart
