@@ -53,6 +53,7 @@ class Seat:
         self._port: TransactionalPort | None = None
         self._producer: Producer | None = None
         self._open = False
+        self._fenced: TransactionError | None = None
         self._busy = threading.RLock()
 
     @property
@@ -67,6 +68,8 @@ class Seat:
             ConfigurationError: The transaction's timeout is longer than the broker allows.
             TransactionError: The broker does not let it have the id.
         """
+        if self._fenced is not None:
+            raise self._fenced
         if self._port is not None and self._port.worn:
             self._discard()
         if self._port is None:
@@ -76,7 +79,7 @@ class Seat:
             except TransactionError as error:
                 _close(port)
                 if error.fenced:
-                    self._fence(error)
+                    self._tell(error)
                 if error.code == "INVALID_TRANSACTION_TIMEOUT":
                     raise self._too_long() from error
                 raise
@@ -185,9 +188,13 @@ class Seat:
         self._open = False
         self._discard()
         if error.fenced:
-            self._fence(error)
+            self._tell(error)
         else:
             log.warning("%s; another client takes its place, and ends what it left open", error.line)
+
+    def _tell(self, error: TransactionError) -> None:
+        self._fenced = error
+        self._fence(error)
 
     def _discard(self) -> None:
         if self._port is not None:
