@@ -1,4 +1,4 @@
-"""Processes of one application with a transactional handler, on a Kafka in memory; pollers and time in a test's hand."""
+"""Processes with a transactional handler, on a Kafka in memory; pollers and time are in a test's hand."""
 
 import asyncio
 import itertools
@@ -139,7 +139,7 @@ class World:
 
 
 @pytest.fixture
-def world():
+async def world():
     """Makes a world; its processes are dismissed at the end."""
     made = []
 
@@ -154,6 +154,8 @@ def world():
                 holding.assignment.live = False
             for crew in process.group.crews.values():
                 crew.cancel()
+            for _ in range(3):
+                await asyncio.sleep(0)
 
 
 class Calls:
