@@ -290,22 +290,22 @@ async def test_by_key_no_restart_repeats_what_was_done_beyond_a_slow_record(worl
     if not bounded:
         monkeypatch.setattr("kafkaboot.consumer.window.BEYOND", 10**9)
     at, handler, other = world(), calls(), calls()
-    slow = {str(n) for n in range(0, 6000, 2)}
+    slow = {str(n) for n in range(0, 2800, 2)}
     handler.held |= slow
-    process = at.process(handler.handle, ordering="key", concurrency=6000)
-    at.give(*range(4000), key=lambda value: str(value).encode())
+    process = at.process(handler.handle, ordering="key", concurrency=2800)
+    at.give(*range(2800), key=lambda value: str(value).encode())
     if not bounded:
         with pytest.raises(KafkabootError, match="fit beside the offset"):
-            await process.turn(300)
+            await process.turn(150)
         return
-    await process.turn(300)
+    await process.turn(150)
     done = set(at.copies())
     assert len(done) == 400, "half of those that may be handed out"
     await crash(process)
     successor = at.process(other.handle, ordering="key", concurrency=100)
     at.kafka.clock.advance(60)
-    await successor.until(lambda: at.stands() == 4000, turns=20000)
-    assert sorted(at.copies()) == list(range(4000))
+    await successor.until(lambda: at.stands() == 2800, turns=20000)
+    assert sorted(at.copies()) == list(range(2800))
     assert not done & {int(value) for value in other.seen}
 
 
