@@ -60,11 +60,13 @@ class Door:
         tainted: Why the transaction must be aborted.
         touched: Partitions whose records have published something themselves.
         port: The client.
+        ended: Whether the group has ended, and nothing comes in any more.
     """
 
     def __init__(self, most: int, clock: Clock) -> None:
         self.lock = threading.RLock()
         self.port: TransactionalPort | None = None
+        self.ended = False
         self._most, self._now = most * FAR, clock.monotonic
         self._state: Literal["closed", "open", "sealed"] = "closed"
         self._kept: deque[Kept] = deque()
@@ -132,7 +134,7 @@ class Door:
                     todo="await all that a transactional handler publishes before it returns",
                 )
             chunk = lane.pieces[0][0]
-            if chunk.assignment.over:
+            if chunk.assignment.over or self.ended:
                 raise ClientError(
                     "the transaction that this belongs to was aborted",
                     code="_STATE",

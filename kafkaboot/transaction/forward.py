@@ -45,7 +45,7 @@ class EnclosedForward:
         ]
         with door.lock:
             assignment = of.assignment
-            if assignment.over:
+            if assignment.over or door.ended:
                 # Its record is handled again, here or by the next owner: then it publishes this.
                 assignment.left.append(1 if len(delivered.args) > 1 else len(of.records))
                 return

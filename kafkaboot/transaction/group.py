@@ -206,6 +206,7 @@ class GroupTransactions:
 
     def close(self) -> None:
         """See `Transacting`."""
+        self.door.ended = True
         self.door.shut()
         self.ends.close()
         if self._threads is not None:
