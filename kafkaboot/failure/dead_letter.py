@@ -145,9 +145,9 @@ class DeadLetters:
             partition: Its partition there; -1: chosen by the key.
             settled: Called once, on any thread, when the broker has acknowledged the letter; never otherwise.
             wanted: Asked before each attempt; after a no the letter is left to the record's next owner.
-            due: See `LetterJob`, as for `delivered` and `enclosed`.
-            delivered: See there.
-            enclosed: See there.
+            due: See `LetterJob`.
+            delivered: See there, as for `enclosed`.
+            enclosed: Within a transaction.
         """
         job = LetterJob(failed, handler, group, topic, partition, settled, wanted, due, delivered, enclosed)
         self.later(job, 0.0 if enclosed is None else enclosed.delay(job))
@@ -364,15 +364,13 @@ class DeadLetters:
             self._alarm.failed(job.topic, job, job.where, error)
         self.later(job, self._backoff.delay(job.failures))
 
-    def refused(self, job: LetterJob, error: ClientError | None) -> None:
-        """A transaction fell because of this letter, and will again; without an error it is written after all."""
-        if error is None:
-            self._alarm.ended(job.topic, job.where, written=True)
-        else:
-            self._alarm.failed(job.topic, job.where, job.where, error)
+    def refused(self, job: LetterJob, error: ClientError) -> None:
+        """A transaction fell because of this letter, and will again."""
+        self._alarm.failed(job.topic, job.where, job.where, error)
 
     def stands(self, job: LetterJob, record: RawRecord | None) -> None:
         """The transaction with this letter is committed."""
+        self._alarm.ended(job.topic, job.where, written=True)
         with self._change:
             self.written += job.due is None
         if record is not None:

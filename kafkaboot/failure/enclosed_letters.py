@@ -96,6 +96,5 @@ class EnclosedLetters:
             self._letters.refused(job, job.too_large(found) if found.code in TOO_LARGE else found)
 
     def _committed(self, job: LetterJob, stood: list[RawRecord]) -> None:
-        if self._refused.pop(job.where, None) is not None:
-            self._letters.refused(job, None)
+        self._refused.pop(job.where, None)
         self._letters.stands(job, stood[0] if stood else None)
