@@ -147,7 +147,6 @@ class DeadLetters:
             wanted: Asked before each attempt; after a no the letter is left to the record's next owner.
             due: See `LetterJob`.
             delivered: See there, as for `enclosed`.
-            enclosed: Within a transaction.
         """
         job = LetterJob(failed, handler, group, topic, partition, settled, wanted, due, delivered, enclosed)
         self.later(job, 0.0 if enclosed is None else enclosed.delay(job))

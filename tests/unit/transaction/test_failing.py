@@ -296,9 +296,10 @@ async def test_by_key_no_restart_repeats_what_was_done_beyond_a_slow_record(worl
     at.give(*range(2800), key=lambda value: str(value).encode())
     if not bounded:
         with pytest.raises(KafkabootError, match="fit beside the offset"):
-            await process.turn(150)
+            await process.until(lambda: False)
         return
-    await process.turn(150)
+    await process.until(lambda: len(at.copies()) >= 400)
+    await process.turn(20)
     done = set(at.copies())
     assert len(done) == 400, "half of those that may be handed out"
     await crash(process)
