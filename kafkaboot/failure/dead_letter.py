@@ -146,10 +146,11 @@ class DeadLetters:
             settled: Called once, on any thread, when the broker has acknowledged the letter; never otherwise.
             wanted: Asked before each attempt; after a no the letter is left to the record's next owner.
             due: See `LetterJob`.
-            delivered: See there, as for `enclosed`.
+            delivered: See there.
+            enclosed: See there.
         """
         job = LetterJob(failed, handler, group, topic, partition, settled, wanted, due, delivered, enclosed)
-        self.later(job, 0.0 if enclosed is None else enclosed.delay(job))
+        self.later(job, enclosed.delay(job) if enclosed else 0.0)
 
     # --- what operators see
 
@@ -211,7 +212,7 @@ class DeadLetters:
     # --- the writer's thread
 
     def later(self, job: LetterJob, delay: float) -> None:
-        """Write it after so many seconds."""
+        """Write it so many seconds later."""
         with self._change:
             self._flying.pop(job, None)
             if self._closed:
@@ -240,9 +241,8 @@ class DeadLetters:
                     return heapq.heappop(self._waiting).job
                 self._look_at_slow(now)
                 pauses = [self._waiting[0].at - now] if self._waiting else []
-                if self._flying:
-                    pauses.append(SLOW)
-                self._change.wait(min(pauses) if pauses else None)
+                pauses += [SLOW] if self._flying else []
+                self._change.wait(min(pauses, default=None))
             return None
 
     def _look_at_slow(self, now: float) -> None:
@@ -391,7 +391,7 @@ class DeadLetters:
         self.later(job, 0.0)
 
     def leave(self, job: LetterJob) -> None:
-        """It is its record's next owner's to write."""
+        """It is its record's next owner's."""
         self._alarm.ended(job.topic, job, written=False)
         with self._change:
             self.given_up += 1
