@@ -107,7 +107,7 @@ class Enclosing:
                 where="kafkaboot.producer.transaction.timeout",
                 todo="make it shorter than kafkaboot.consumer.session-timeout",
             )
-        return GroupTransactions(
+        made = GroupTransactions(
             group,
             pool.seat(group),
             settings.transaction,
@@ -115,6 +115,9 @@ class Enclosing:
             offsets_interval=settings.commit_interval,
             ended=pool.ended,
         )
+        # Whoever awaits what it publishes inside of a handler is woken as anybody else.
+        made.ends.served = producer.outbox.burst_over if producer is not None else None
+        return made
 
     async def prepare(self) -> None:
         """Take over all ids: what a killed predecessor left open is aborted, and what is wrong is told.

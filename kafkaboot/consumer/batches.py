@@ -61,14 +61,17 @@ class BatchRun:
     def settle(self, count: int | None = None) -> None:
         """Mark the first `count` records (all of them by default) as settled."""
         left = len(self.records) if count is None else count
+        parts = []
         for chunk, todo in self._spans:
-            todo = todo[:left]  # noqa: PLW2901 - the same records, fewer of them
+            parts.append((chunk, todo[:left]))
+            left -= len(parts[-1][1])
+        # From behind: a batch is settled when its first record is, for whoever looks at that one meanwhile.
+        for chunk, todo in reversed(parts):
             if isinstance(todo, range):
                 chunk.settle(todo.start, todo.stop)
             else:
-                for i in todo:
+                for i in reversed(todo):
                     chunk.done[i] = 1
-            left -= len(todo)
 
     def proceed(self) -> bool:
         """All were handled: move the lane on; answers whether it has more to do."""

@@ -122,10 +122,8 @@ class Poller:
         self._committer.due(self.consumer, self.holdings)
         if self._transacting is not None:
             self._transacting.turn(self.consumer, self.holdings)
-            self._hand_out_more()
         self._replays.begin()
-        if self._beginnings.careful:
-            self._go_carefully()
+        self._hand_out_more()
         self._tend()
 
     def stop(self, drain_until: float) -> None:
@@ -187,12 +185,17 @@ class Poller:
             return
         if holding.careful is not None:
             holding.careful.put(chunk, todo)
-        elif holding.window is not None:
-            holding.window.put(chunk, todo)
-            for part, of_it in holding.window.next(holding.assignment):
-                self._allot(holding, part, of_it, work)
         else:
+            self._pass_on(holding, chunk, todo, work)
+
+    def _pass_on(self, holding: Holding, chunk: Chunk, todo: Sequence[int], work: Work) -> None:
+        """Hand out, as far as it may be."""
+        if holding.window is None:
             self._allot(holding, chunk, todo, work)
+            return
+        holding.window.put(chunk, todo)
+        for part, of_it in holding.window.next(holding.assignment):
+            self._allot(holding, part, of_it, work)
 
     def _allot(self, holding: Holding, chunk: Chunk, todo: Sequence[int], work: Work) -> None:
         """Each record to the handler that takes it; what none takes is settled."""
@@ -208,19 +211,15 @@ class Poller:
                     chunk.done[i] = 1
 
     def _hand_out_more(self) -> None:
-        """What the windows let out, now that records before them are settled."""
+        """What was kept, now that records before it are settled."""
         work: Work = []
-        for holding in self.holdings.values():
+        if self._beginnings.careful:
+            for holding, chunk, todo in self._beginnings.next_rows(self.consumer, self.holdings):
+                self._pass_on(holding, chunk, todo, work)
+        for holding in self.holdings.values() if self._transacting is not None else ():
             if holding.window is not None and holding.assignment.live:
                 for chunk, todo in holding.window.next(holding.assignment):
                     self._allot(holding, chunk, todo, work)
-        if work:
-            self._hand_out(work)
-
-    def _go_carefully(self) -> None:
-        work: Work = []
-        for holding, chunk, todo in self._beginnings.next_rows(self.consumer, self.holdings):
-            self._allot(holding, chunk, todo, work)
         if work:
             self._hand_out(work)
 
@@ -333,12 +332,17 @@ class Poller:
         return True
 
     def _committed(self, partitions: Sequence[TP]) -> Mapping[TP, Committed]:
-        until = self._clock.monotonic() + ASK
+        # Transactions rest on it: what the map says was published already, and a predecessor's may still be open.
+        rests = any(route.transactional for tp in partitions for route in self._dispatch.routes_of(tp.topic))
+        until = self._clock.monotonic() + (self._settings.max_poll_interval / 2 if rests else ASK)
         while True:
+            self.heartbeat = self._clock.monotonic()
             try:
                 return self.consumer.committed(partitions, ASK)
             except ClientError as error:
                 if error.fatal or not error.retriable or self._clock.monotonic() >= until:
+                    if rests:
+                        raise
                     # The client reads the offset by itself then; only the map of records done beyond is unknown.
                     log.warning("group %s: where it stands is not known yet: %s", self._dispatch.group, error)
                     return {}

@@ -112,8 +112,8 @@ class Transactions:
     def seat(self, name: str) -> Seat:
         """A seat beside the pool's, for whoever has transactions of its own; its id is `{prefix}-{name}`."""
         clients, properties, prefix, timeout, make = self._made
-        # A letter may be as large as any record; what its topic takes is all that counts. Whoever ends a transaction has
-        # waited for company already: a record that lingers once more would only make its commit wait.
+        # A letter may be as large as any record; what its topic takes is all that counts. Whoever ends a transaction
+        # has waited for company already: a record that lingers once more would only make its commit wait.
         properties = {**properties, "message.max.bytes": LARGEST, "linger.ms": 0}
         properties.pop("queue.buffering.max.ms", None)
         return Seat(clients, f"{prefix}-{name}", properties, timeout, make, self._fence)

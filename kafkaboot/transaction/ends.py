@@ -41,14 +41,20 @@ class Ends:
         door: Where records come in.
         timeout: Seconds that a transaction may take.
         clock: Time.
+
+    Attributes:
+        served: Called after a burst of delivery reports, see `ServesBursts`.
     """
 
     def __init__(self, seat: Seat, door: Door, timeout: float, clock: Clock) -> None:
         self.seat, self._door, self._timeout, self._now = seat, door, timeout, clock.monotonic
         self.served: Callable[[], None] | None = None
+        self._closed = False
 
     def begin(self) -> Outcome:
         """Begin one, by a new client if need be."""
+        if self._closed:
+            return Outcome(None, KafkabootError("the group has ended"))
         try:
             port = self.seat.begin().outbox.port
         except KafkabootError as error:
@@ -85,4 +91,5 @@ class Ends:
 
     def close(self) -> None:
         """Abort what is open and drop the client."""
+        self._closed = True
         self.seat.close(LAST)

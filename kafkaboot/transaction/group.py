@@ -45,6 +45,8 @@ IDLE = 0.1
 """Seconds that a poll may wait while nothing is under way."""
 SHORTLY = 0.002
 """The same while records are at work, whose outputs must not wait for the poll."""
+STILL, SELDOM = 50, 0.02
+"""After so many such polls without an output, handlers take their time; then the same so many seconds."""
 AT_ONCE = 0.001
 """The same while a transaction is being committed."""
 ASK = 0.5
@@ -112,6 +114,7 @@ class GroupTransactions:
         self._falls = 0
         self._next_offsets = 0.0
         self._closing = False
+        self._still = 0
 
     def prepare(self) -> None:
         """Take over the id and begin; blocks.
@@ -135,8 +138,12 @@ class GroupTransactions:
         if self._job is not None:
             return AT_ONCE
         if self.door.count or self._ask_at < NEVER or self._begin_at < NEVER or self._closing:
+            self._still = 0
             return SHORTLY
-        return SHORTLY if any(holding.buffered() for _, holding in _mine(holdings)) else IDLE
+        if not any(holding.buffered() for _, holding in _mine(holdings)):
+            return IDLE
+        self._still += 1
+        return SHORTLY if self._still < STILL else SELDOM
 
     def stained(self, assignment: Assignment, record: RawRecord) -> bool:
         """See `Transacting`."""
@@ -189,7 +196,7 @@ class GroupTransactions:
         while mine and self._clock.monotonic() < until:
             self.turn(consumer, holdings)
             if self._job is None and self.door.is_open and self.door.tainted is None:
-                if not _unsaid(mine):
+                if not self._open_for(mine):
                     break
                 self._end(consumer, holdings)
             elif self._job is None and all(holding.assignment.over for holding in mine):
@@ -199,10 +206,15 @@ class GroupTransactions:
             elif self._job is None or not self._job.done():
                 time.sleep(AT_ONCE)
         with self.door.lock:
-            if self.door.count and _unsaid(mine):
+            if self.door.count and self._open_for(mine):
                 self.door.tainted = "partitions were given back before it could be committed"
             for holding in mine:
                 holding.assignment.over = True
+
+    def _open_for(self, mine: Sequence[Holding]) -> bool:
+        """Whether the open transaction holds something of these that no commit has said."""
+        with self.door.lock:
+            return _unsaid(mine) or any(self.door.touched(holding.assignment) for holding in mine)
 
     def close(self) -> None:
         """See `Transacting`."""
