@@ -363,20 +363,23 @@ CASES = [(variant, seed) for variant in VARIANTS for seed in (SEEDS if variant i
 
 
 @pytest.fixture
-def broker(request):
-    """One that may be restarted where that is part of the run; else the session's."""
-    if not LONG:
-        yield request.getfixturevalue("kafka")
-        return
+def mortal():
+    """A broker for one test alone, which it may kill."""
+    made = LocalKafka()
     try:
-        own = LocalKafka()
-        own.start()
+        made.start()
     except NotInstalledError as error:
         if os.environ.get("CI"):
             pytest.fail(f"CI must test against a real Kafka: {error}")
         pytest.skip(f"no real Kafka on this machine: {error}")
-    with own:
-        yield own
+    with made:
+        yield made
+
+
+@pytest.fixture
+def broker(request):
+    """One that may be restarted where that is part of the run; else the session's."""
+    return request.getfixturevalue("mortal" if LONG else "kafka")
 
 
 @pytest.mark.real_kafka
@@ -399,11 +402,11 @@ def test_every_output_is_there_exactly_once_though_processes_are_killed_and_froz
 
 
 @pytest.mark.real_kafka
-def test_every_output_is_there_exactly_once_though_the_broker_is_killed(tmp_path):
-    with LocalKafka() as broker, copying(broker.bootstrap_servers, tmp_path, 1, fails=0.1, dies=0.01) as run:
+def test_every_output_is_there_exactly_once_though_the_broker_is_killed(mortal, tmp_path):
+    with copying(mortal.bootstrap_servers, tmp_path, 1, fails=0.1, dies=0.01) as run:
         run.kill_at_random()
         run.at_work()
-        broker.restart(clean=False)
+        mortal.restart(clean=False)
         run.at_work()
         run.kill_at("sent")
         run.settle()
