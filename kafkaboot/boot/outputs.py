@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from kafkaboot.boot.pipeline import Handler
+    from kafkaboot.client import ProducerPort
     from kafkaboot.consumer import Forwarding
     from kafkaboot.declare import PublisherSpec
     from kafkaboot.failure import Circuits
-    from kafkaboot.client import ProducerPort
     from kafkaboot.producer import Binding, Producer, RequestSettings
     from kafkaboot.transaction import GroupTransactions
 

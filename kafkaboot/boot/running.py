@@ -66,6 +66,7 @@ async def start(
     container = blueprint.container
     listeners: list[object] = []
     created: list[str] = []
+    joined: list[Producer] = []
     for component in wanted(blueprint):
         instance = container.instance(component)
         await lifecycle.start(component, instance)
@@ -80,12 +81,13 @@ async def start(
                 instance.transactions.listeners = listeners
             if any(handler.spec.transactional for handler in blueprint.handlers):
                 instance.join_handlers()
+                joined.append(instance)
         if isinstance(instance, TopicCheck):
             created = await in_thread(partial(instance.run, topic_uses(blueprint)))
     groups = _one(container, Groups)
     if groups is not None:
         try:
-            enclosing = Enclosing(container.get(ConsumerSettings))
+            enclosing = Enclosing(container.get(ConsumerSettings), joined)
             failures = Failures(container, enclosing)
             routes = routes_of(blueprint, failures, enclosing)
             await enclosing.prepare()

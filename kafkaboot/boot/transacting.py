@@ -10,6 +10,8 @@ from kafkaboot.boot.lifecycle import in_thread
 from kafkaboot.errors import ConfigurationError, DeclarationError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kafkaboot.boot.pipeline import Handler
     from kafkaboot.consumer import ConsumerSettings
     from kafkaboot.declare import HandlerSpec, RetryPolicy
@@ -32,8 +34,8 @@ def refuse_contradictions(spec: HandlerSpec, retry: RetryPolicy, retry_name: str
         )
     if spec.reply:
         raise DeclarationError(
-            f"handler {spec.id} is transactional and answers requests: its answer would not be seen before its transaction "
-            "has ended, nor the word that a request was given up",
+            f"handler {spec.id} is transactional and answers requests: its answer would not be seen before its "
+            "transaction has ended, nor the word that a request was given up",
             where=spec.where,
             todo="leave one of the two out; a handler that answers may publish in a transaction of its own",
         )
@@ -51,10 +53,11 @@ class Enclosing:
 
     Args:
         settings: `kafkaboot.consumer`.
+        joined: The application's producers: their publishes inside of handlers join a transaction.
     """
 
-    def __init__(self, settings: ConsumerSettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: ConsumerSettings, joined: Sequence[Producer] = ()) -> None:
+        self._settings, self._joined = settings, joined
         self._groups: dict[str, GroupTransactions] = {}
         self._producers: dict[str, Producer | None] = {}
 
@@ -115,9 +118,13 @@ class Enclosing:
             offsets_interval=settings.commit_interval,
             ended=pool.ended,
         )
-        # Whoever awaits what it publishes inside of a handler is woken as anybody else.
-        made.ends.served = producer.outbox.burst_over if producer is not None else None
+        made.ends.served = self._burst_over
         return made
+
+    def _burst_over(self) -> None:
+        """Wake whoever awaits what it has published inside of a handler."""
+        for producer in self._joined:
+            producer.outbox.burst_over()
 
     async def prepare(self) -> None:
         """Take over all ids: what a killed predecessor left open is aborted, and what is wrong is told.

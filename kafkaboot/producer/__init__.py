@@ -53,9 +53,9 @@ _FILES = {
 }
 
 __all__ = [
+    "FELL",
     "Answers",
     "Attempts",
-    "FELL",
     "Binding",
     "Delivery",
     "Forward",
@@ -66,8 +66,8 @@ __all__ = [
     "Receipts",
     "RequestSettings",
     "Requests",
-    "SharedPorts",
     "Seat",
+    "SharedPorts",
     "SyncProducer",
     "SyncTransaction",
     "Transaction",

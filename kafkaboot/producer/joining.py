@@ -84,14 +84,15 @@ class Joining:
 
 
 def refuse_inside() -> None:
-    """Refuse a transaction of its own inside of a transactional handler.
+    """Refuse a transaction of its own, or a request, inside of a transactional handler.
 
     Raises:
         TransactionError: It is called by one.
     """
     if current_worker.get() is not None:
         raise TransactionError(
-            "a transactional handler is inside of a transaction already, and Kafka has none that are nested",
+            "a transactional handler is inside of a transaction already: Kafka has none that are nested, and nobody "
+            "sees, nor answers, what it publishes before it has come back",
             outcome="none",
             code="_STATE",
             todo="publish with the producer's own methods: what the handler publishes belongs to its transaction",

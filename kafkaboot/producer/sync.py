@@ -134,6 +134,7 @@ class SyncProducer:
         reply_type: Any = None,
     ) -> Any:
         """See `Producer.request`."""
+        self._outbox.refuse_inside()
         requests = requests_of(self._requests)
         return requests.ask_blocking(self._outbox, topic, payload, key, headers, partition, timeout, reply_type)
 

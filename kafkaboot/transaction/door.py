@@ -138,7 +138,6 @@ class Door:
                 raise ClientError(
                     "the transaction that this belongs to was aborted",
                     code="_STATE",
-                    retriable=True,
                     fate="the record was not sent; the one that is being handled will be handled again",
                 )
             topic, value, key, headers, partition, on_delivery, timestamp = record
@@ -149,7 +148,7 @@ class Door:
     def _told(self, on_delivery: OnDelivery, error: object | None, record: RawRecord) -> None:
         """What falls with its transaction is published again when its handler is called again: nothing went wrong."""
         if error is not None and (found := self.translate(error)).code.startswith("_PURGE"):
-            error = ClientError("it fell with its transaction", code=FELL, retriable=True, where=found.where)
+            error = ClientError("it fell with its transaction", code=FELL, where=found.where)
         on_delivery(error, record)
 
     def note(self, lane: Lane | None, chunk: Chunk, i: int) -> None:
@@ -275,7 +274,7 @@ class Door:
 
 def answer(kept: Sequence[Kept]) -> None:
     """Whoever waits for these learns that they will not be delivered."""
-    error = ClientError("its transaction was aborted before it was sent", code="_PURGE_QUEUE", retriable=True)
+    error = ClientError("its transaction was aborted before it was sent", code="_PURGE_QUEUE")
     for *_, on_delivery, _ in kept:
         if on_delivery is not None:
             on_delivery(error, None)  # type: ignore[arg-type]

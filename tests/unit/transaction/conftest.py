@@ -55,13 +55,15 @@ class Process:
             run=self.ends, ended=pool.ended,
         )  # fmt: skip
         self.transactions.prepare()
-        inside = self.producer.through(self.transactions.door)
-        binding = Binding(PublisherSpec("copies", key=lambda _: None, partition=0), inside)
+
+        def bind(door):
+            return [Binding(PublisherSpec("copies", key=lambda _: None, partition=0), self.producer.through(door))]
+
         call = {"batch_call" if batch else "call": handle, "batch": batch or 500}
         self.route = Route(
             "copy", failing or Backoff(retry or 0.0, jitter=False), ("orders",), is_async=kind == "async",
             transactional=True, transacting=self.transactions,
-            forwarding=EnclosedForward(self.transactions.door, [binding], many=bool(batch)) if forwards else None,
+            forwarding=EnclosedForward(self.transactions.door, bind, many=bool(batch)) if forwards else None,
             **{**call, **route},
         )  # fmt: skip
         self.group = ConsumerGroup(
