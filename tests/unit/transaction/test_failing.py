@@ -348,3 +348,42 @@ async def test_awaited_publishes_are_answered_when_the_next_transaction_has_begu
     await process.until(lambda: at.stands() == 2)
     assert at.copies() == [0, 100, 1, 101]
     await eventually_async(lambda: len(receipts) == 4)
+
+
+async def test_a_revoke_takes_nothing_of_a_record_that_has_published_something_and_does_not_come_back(publishing):
+    at, handler, process = publishing()
+    handler.held.add("7")
+    at.give(7)
+    await process.until(lambda: handler.seen["7"])
+    assignment = process.holdings[TP("orders", 0)].assignment
+    leaving = asyncio.create_task(
+        asyncio.to_thread(process.poller.give_back, [TP("orders", 0)], at.kafka.clock.monotonic())
+    )
+    while not leaving.done():
+        at.kafka.clock.advance(0.1)
+        await asyncio.sleep(0.001)
+    assert not leaving.result()
+    await process.until(lambda: process.pool.outcomes or process.transactions.door.is_open)
+    handler.held.clear()
+    for _ in range(30):
+        await process.turn()
+    assert assignment.over
+    assert (at.copies(), at.stands()) == ([], 0)
+    assert at.written() == [7], "the control: it had published it"
+
+
+async def test_where_the_group_stands_is_waited_for_as_long_as_it_takes(world, calls, monkeypatch):
+    """Without the map of what is done beyond the offset, that would be published once more."""
+    monkeypatch.setattr("kafkaboot.consumer.poller.ASK", -1.0)
+    at, handler, other = world(), calls(), calls()
+    handler.held.add("0")
+    process = at.process(handler.handle, ordering="key", concurrency=50)
+    at.give(*range(20), key=lambda value: str(value).encode())
+    await process.until(lambda: len(at.copies()) == 19)
+    await crash(process)
+    at.kafka.clock.advance(60)
+    at.kafka.faults.fail_reads("UNSTABLE_OFFSET_COMMIT", 3)
+    successor = at.process(other.handle, ordering="key", concurrency=50)
+    await successor.until(lambda: at.stands() == 20)
+    assert sorted(at.copies()) == list(range(20))
+    assert other.seen == {"0": 1}
