@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from kafkaboot.consumer.lanes import Lane
     from kafkaboot.consumer.offsets import Assignment
     from kafkaboot.consumer.route import Failed, Verdict
+    from kafkaboot.errors import KafkabootError
     from kafkaboot.hooks import OnCommit
     from kafkaboot.message import RawRecord
 
@@ -39,10 +40,12 @@ class Transacting(Protocol):
 
     Attributes:
         group: The group's id.
+        trouble: Why none can begin now; `None` while they can.
         door: Where what its handlers publish comes in.
     """
 
     group: str
+    trouble: KafkabootError | None
     door: Any
 
     def attach(self, reopen: Callable[[], None], listeners: Sequence[OnCommit]) -> None:

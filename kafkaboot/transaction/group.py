@@ -21,6 +21,7 @@ from kafkaboot.consumer.transacting import Judged
 from kafkaboot.errors import ClientError, KafkabootError, TransactionError
 from kafkaboot.transaction.door import Door
 from kafkaboot.transaction.ends import Ends, Outcome
+from kafkaboot.transaction.final import explained, is_final
 from kafkaboot.transaction.offsets import gather
 
 if TYPE_CHECKING:
@@ -60,7 +61,6 @@ PATIENCE = 0.5
 NEVER = float("inf")
 BACKOFF = Backoff(0.2, 30.0, jitter=False)
 """Between replays of transactions that fail one after the other."""
-TOO_LONG = "OFFSET_METADATA_TOO_LARGE"
 
 
 class _Ending(NamedTuple):
@@ -84,6 +84,7 @@ class GroupTransactions:
 
     Attributes:
         door: Where records come in.
+        trouble: Why no transaction can begin now.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class GroupTransactions:
         run: Run | None = None,
     ) -> None:
         self.group, self.timeout = group, timeout
+        self.trouble: KafkabootError | None = None
         self._clock = clock or SystemClock()
         self.door = Door(settings.max_records, self._clock)
         self.ends = Ends(seat, self.door, timeout, self._clock)
@@ -291,7 +293,7 @@ class GroupTransactions:
         assert self._job is not None
         outcome, ending = self._job.result(), self._ending
         self._job = self._ending = None
-        failure = outcome.failure or outcome.unbegun
+        failure, self.trouble = outcome.failure or outcome.unbegun, outcome.unbegun
         if ending is not None:
             committed = outcome.failure is None
             how = "committed" if committed else getattr(outcome.failure, "outcome", "aborted")
@@ -308,8 +310,8 @@ class GroupTransactions:
                     call()
         if failure is None:
             return
-        if _is_final(failure):
-            raise self._explained(failure)
+        if is_final(failure):
+            raise explained(failure, self.group)
         if outcome.failure is not None:
             self._fall(consumer, holdings, failure.line)
         else:
@@ -370,19 +372,6 @@ class GroupTransactions:
     def _say(self, what: str) -> None:
         log.log(logging.WARNING if self._falls < 2 else logging.ERROR, "group %s: %s", self.group, what)
 
-    def _explained(self, error: KafkabootError) -> KafkabootError:
-        if getattr(error, "code", "") != TOO_LONG:
-            return error
-        return TransactionError(
-            f"the broker takes less beside an offset than this group's transactions have to say: {error.what}",
-            outcome="aborted",
-            code=TOO_LONG,
-            fatal=True,
-            where=f"group {self.group}",
-            todo="raise offset.metadata.max.bytes on the brokers to 4096 or more; without it records that are done out "
-            "of order would be handled twice",
-        )
-
 
 def _mine(holdings: Mapping[TP, Holding]) -> list[tuple[TP, Holding]]:
     return [(tp, holding) for tp, holding in holdings.items() if holding.assignment.transactional]
@@ -391,10 +380,3 @@ def _mine(holdings: Mapping[TP, Holding]) -> list[tuple[TP, Holding]]:
 def _unsaid(holdings: Iterable[Holding]) -> bool:
     """Whether something is settled, or to be said at the end, that the broker does not know."""
     return any(not holding.assignment.over and holding.to_commit() is not None for holding in holdings)
-
-
-def _is_final(error: KafkabootError) -> bool:
-    """Whether no further attempt would mend it: another process has the id, or the brokers cannot be asked for it."""
-    if not isinstance(error, TransactionError):
-        return not isinstance(error, ClientError)
-    return error.fenced or error.code == TOO_LONG

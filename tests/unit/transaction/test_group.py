@@ -6,6 +6,7 @@ import pytest
 
 from kafkaboot.client import TP
 from kafkaboot.errors import KafkabootError, PublishError, TransactionError
+from kafkaboot.health import Status
 from kafkaboot.testing import eventually_async
 from kafkaboot.transaction import group as group_room
 from kafkaboot.transaction import offsets as offsets_room
@@ -140,6 +141,22 @@ async def test_a_client_that_is_lost_is_replaced_and_its_records_are_handled_aga
     assert handler.seen == {"0": 2, "1": 2}
     assert at.kafka.transactional["shop-0-shop"] is not before
     assert not process.crashes
+
+
+async def test_while_no_transaction_begins_nothing_is_lost_and_the_health_says_so(world, calls):
+    at, handler = world(), calls()
+    process = at.process(handler.handle)
+    await process.turn(3)
+    at.give(0)
+    at.kafka.faults.fail_transaction("send_offsets", "_FATAL")
+    at.kafka.faults.fail_transaction("init_transactions", "COORDINATOR_NOT_AVAILABLE")
+    await process.until(lambda: process.transactions.trouble is not None)
+    health = process.group.health()
+    assert health.status is Status.OUT_OF_SERVICE
+    assert "COORDINATOR_NOT_AVAILABLE" in str(health.details["transactions"])
+    await process.until(lambda: at.stands() == 1)
+    assert at.copies() == [0]
+    assert process.group.health().status is Status.UP
 
 
 async def test_the_older_of_two_processes_with_one_slot_ends_and_says_why(world, calls):
