@@ -1,0 +1,24 @@
+"""Measurements of a broker and of a handler, for `kafkaboot bench`."""
+
+from kafkaboot.testing.bench.consume import consume
+from kafkaboot.testing.bench.figures import Measured, Side, Spread
+from kafkaboot.testing.bench.ground import PREFIX, BenchError, Ground
+from kafkaboot.testing.bench.latency import latency
+from kafkaboot.testing.bench.plan import Plan, Progress
+from kafkaboot.testing.bench.produce import produce
+from kafkaboot.testing.bench.transactions import transactions
+
+__all__ = [
+    "PREFIX",
+    "BenchError",
+    "Ground",
+    "Measured",
+    "Plan",
+    "Progress",
+    "Side",
+    "Spread",
+    "consume",
+    "latency",
+    "produce",
+    "transactions",
+]
