@@ -25,5 +25,6 @@ class Noise:
         self._pool = Random(seed).randbytes((self._places * size + 1) // 2).hex().encode()
 
     def __call__(self, number: int) -> bytes:
+        """The value of that number."""
         at = number % self._places * self._size
         return self._pool[at : at + self._size]

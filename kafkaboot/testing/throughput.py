@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from kafkaboot.producer import Producer
 
-WINDOW = 5_000
-"""Records on their way at once: fewer than a client buffers, so that no record waits for room."""
+WINDOW, WINDOW_BYTES = 5_000, 16 * 2**20
+"""Records, and bytes, on their way at once: fewer than a client buffers, so that no record waits for room."""
 BURST = 256
 """Records after which reports are served, so that they come as they would to a busy program."""
 _SERVE = 0.05
@@ -45,7 +45,7 @@ class Throughput(NamedTuple):
 async def measure_throughput(producer: Producer, topic: str, count: int, size: int) -> Throughput:
     """Publish `count` records of `size` bytes and measure until all of them are acknowledged.
 
-    Up to 5,000 records are on their way at once, so that the latencies are those under load.
+    Up to 5,000 records, or 16 MiB, are on their way at once, so that the latencies are those under load.
 
     Args:
         producer: Delivers them.
@@ -69,7 +69,7 @@ def _measure(producer: Producer, topic: str, count: int, size: int) -> Throughpu
     def hand(value: bytes) -> None:
         produce(topic, value, None, None, -1, flight.due(now()))
 
-    seconds = pump(hand, port.serve, port.hurry, flight, Noise(size), count)
+    seconds = pump(hand, port.serve, port.hurry, flight, Noise(size), count, window=window_of(size))
     if flight.failures:
         raise producer.outbox.failure(flight.failures[0], topic, None)
     return _summary(flight.latencies, size, seconds)
@@ -108,6 +108,7 @@ def pump(
     values: Callable[[int], bytes],
     count: int,
     seconds: float = math.inf,
+    window: int = WINDOW,
 ) -> float:
     """Hand over as fast as the window allows, and wait until all is known; a failure ends it.
 
@@ -119,6 +120,7 @@ def pump(
         values: The value of each number.
         count: Records, at most.
         seconds: After these no more is handed over.
+        window: Records on their way at once.
 
     Returns:
         Seconds from the first record to the last report.
@@ -130,7 +132,7 @@ def pump(
             serve(0)
             if now() - begin > seconds:
                 break
-        while number - len(latencies) >= WINDOW and not failures:
+        while number - len(latencies) >= window and not failures:
             serve(_SERVE)
         try:
             hand(values(number))
@@ -142,6 +144,11 @@ def pump(
     while len(latencies) < number and not failures:
         serve(_SERVE)
     return now() - begin
+
+
+def window_of(size: int) -> int:
+    """Records of so many bytes that are on their way at once."""
+    return min(WINDOW, max(1, WINDOW_BYTES // max(1, size)))
 
 
 def percentile(ranked: Sequence[float], share: float) -> float:

@@ -3,15 +3,19 @@
 from kafkaboot.testing.bench.consume import consume
 from kafkaboot.testing.bench.figures import Measured, Side, Spread
 from kafkaboot.testing.bench.ground import PREFIX, BenchError, Ground
+from kafkaboot.testing.bench.handler import Fed, HandlerMeasured, measure_handler
 from kafkaboot.testing.bench.latency import latency
 from kafkaboot.testing.bench.plan import Plan, Progress
 from kafkaboot.testing.bench.produce import produce
-from kafkaboot.testing.bench.transactions import transactions
+from kafkaboot.testing.bench.transactions import MOST_IN_TRANSACTIONS, transactions
 
 __all__ = [
+    "MOST_IN_TRANSACTIONS",
     "PREFIX",
     "BenchError",
+    "Fed",
     "Ground",
+    "HandlerMeasured",
     "Measured",
     "Plan",
     "Progress",
@@ -19,6 +23,7 @@ __all__ = [
     "Spread",
     "consume",
     "latency",
+    "measure_handler",
     "produce",
     "transactions",
 ]

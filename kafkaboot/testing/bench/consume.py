@@ -16,10 +16,10 @@ from kafkaboot.testing.bench.ground import BenchError
 from kafkaboot.testing.bench.plan import ANSWER
 from kafkaboot.testing.bench.rounds import in_turn
 from kafkaboot.testing.noise import Noise
-from kafkaboot.testing.throughput import Flight, pump
+from kafkaboot.testing.throughput import Flight, pump, window_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine
+    from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 
     from kafkaboot.client import ClientFactory
     from kafkaboot.consumer import ConsumerSettings
@@ -113,10 +113,12 @@ def plain_route(name: str, topic: str, take: Callable[[Any], Coroutine[Any, Any,
 
 
 @asynccontextmanager
-async def taking(clients: ClientFactory, settings: ConsumerSettings, group: str, route: Route) -> AsyncIterator[list[BaseException]]:
+async def taking(
+    clients: ClientFactory, settings: ConsumerSettings, group: str, route: Route, hooks: Sequence[object] = ()
+) -> AsyncIterator[list[BaseException]]:
     """A group that takes the route's records meanwhile; why it died is added to what this gives."""
     dead: list[BaseException] = []
-    made = ConsumerGroup(group, [route], clients, settings, died=lambda _, error: dead.append(error))
+    made = ConsumerGroup(group, [route], clients, settings, died=lambda _, error: dead.append(error), hooks=hooks)
     made.start(asyncio.get_running_loop())
     try:
         yield dead
@@ -182,7 +184,8 @@ def _fill(ground: Ground, plan: Plan, topic: str, size: int, count: int, progres
     def hand(value: bytes) -> None:
         send(topic, value, on_delivery=flight.due(time.perf_counter()))
 
-    pump(hand, client.poll, lambda: client.flush(0), flight, Noise(size), count, max(plan.seconds, 1.0))
+    seconds, window = max(plan.seconds, 1.0), window_of(size)
+    pump(hand, client.poll, lambda: client.flush(0), flight, Noise(size), count, seconds, window)
     if flight.failures:
         client.purge()
         raise BenchError(f"a record was not delivered: {flight.failures[0]}", where=topic)

@@ -12,6 +12,9 @@ from kafkaboot.testing.throughput import percentile
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+SHORT = 0.1
+"""Seconds below which a round says little: a client's thread sleeps for parts of that."""
+
 
 @dataclass(frozen=True, slots=True)
 class Spread:
@@ -113,9 +116,14 @@ def compared(
     measurement: str, size: int, ours: Sequence[Round], bare: Sequence[Round], batch: int | None = None
 ) -> Measured:
     """Of rounds that were taken in pairs."""
+    notes = []
+    if (lasted := min(one.seconds for one in (*ours, *bare))) < SHORT:
+        notes.append(
+            f"a round lasted {lasted * 1000:.0f} ms only, too short to go by: more --records, or larger values"
+        )
     ratios = [one.rate / other.rate for one, other in zip(ours, bare, strict=True) if other.rate]
     found = median(ratios) if ratios else None
-    return Measured(measurement, size, Side.of(ours, size), Side.of(bare, size), found, batch)
+    return Measured(measurement, size, Side.of(ours, size), Side.of(bare, size), found, batch, notes=notes)
 
 
 def cpu_us() -> float:

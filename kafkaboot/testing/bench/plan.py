@@ -50,9 +50,9 @@ class Plan:
     partitions: int = 4
     rate: float = 1000.0
 
-    def records_of_round(self, size: int) -> int:
-        """Records of one round, of values of so many bytes."""
-        most = self.records if self.records is not None else min(MOST_RECORDS, max(100, MOST_BYTES // max(1, size)))
+    def records_of_round(self, size: int, most: int = MOST_RECORDS) -> int:
+        """Records of one round, of values of so many bytes; `most` of one side where nobody says how many."""
+        most = self.records if self.records is not None else min(most, max(100, MOST_BYTES // max(1, size)))
         return max(1, math.ceil(most / self.rounds))
 
     @property

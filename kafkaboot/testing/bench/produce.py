@@ -13,7 +13,7 @@ from kafkaboot.testing.bench.plan import ANSWER
 from kafkaboot.testing.bench.ports import TimedPort
 from kafkaboot.testing.bench.rounds import in_turn
 from kafkaboot.testing.noise import Noise
-from kafkaboot.testing.throughput import Flight, pump
+from kafkaboot.testing.throughput import Flight, pump, window_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,12 +40,15 @@ def produce(ground: Ground, plan: Plan, size: int, progress: Progress) -> Measur
         hand, serve, hurry = hand_of(flight)
         progress(f"produce {size} B, {side}", flight.latencies.__len__, count)
         before = cpu_us()
-        seconds = pump(hand, serve, hurry, flight, values, count, plan.seconds_of_round)
+        seconds = pump(hand, serve, hurry, flight, values, count, plan.seconds_of_round, window_of(size))
         if flight.failures:
             raise BenchError(f"a record was not delivered ({side}): {flight.failures[0]}", where=topics[side])
         return Round(len(flight.latencies), seconds, cpu_us() - before, times=flight.latencies)
 
-    with _ours(ground, plan, topics["kafkaboot"]) as (ours, headers), _bare(ground, plan, topics["bare"], headers) as bare:
+    with (
+        _ours(ground, plan, topics["kafkaboot"]) as (ours, headers),
+        _bare(ground, plan, topics["bare"], headers) as bare,
+    ):
         rounds = in_turn(plan.rounds, lambda: one("kafkaboot", ours), lambda: one("bare", bare))
     ground.drop(*topics.values())
     return compared("produce", size, *rounds)
@@ -70,9 +73,7 @@ def _ours(ground: Ground, plan: Plan, topic: str) -> Iterator[tuple[Callable[[Fl
 
 
 @contextmanager
-def _bare(
-    ground: Ground, plan: Plan, topic: str, headers: Headers | None
-) -> Iterator[Callable[[Flight], Hand]]:
+def _bare(ground: Ground, plan: Plan, topic: str, headers: Headers | None) -> Iterator[Callable[[Flight], Hand]]:
     client = ground.clients.bare_producer(plan.publishing())
     deliver_one(client, topic)
     send = client.produce

@@ -15,7 +15,7 @@ def in_turn(count: int, ours: Callable[[], Round], bare: Callable[[], Round]) ->
     """So many pairs; who is first changes, since the first one finds another machine than the second."""
     found: tuple[list[Round], list[Round]] = ([], [])
     for number in range(count):
-        for side in ((0, 1) if number % 2 else (1, 0)):
+        for side in (0, 1) if number % 2 else (1, 0):
             gc.collect()
             found[side].append((ours, bare)[side]())
     return found

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from kafkaboot.testing.bench.ground import Ground
     from kafkaboot.testing.bench.plan import Plan, Progress
 
+MOST_IN_TRANSACTIONS = 60_000
+"""Records of one side where nobody says how many."""
+
 
 def transactions(ground: Ground, plan: Plan, size: int, batch: int, progress: Progress) -> Measured:
     """`producer.transaction()` of so many records, one after the other, in turn with the bare client's.
@@ -33,7 +36,7 @@ def transactions(ground: Ground, plan: Plan, size: int, batch: int, progress: Pr
     name = f"transactions-{batch}"
     topics = {side: ground.topic(f"{name}-{side}", plan.partitions) for side in ("kafkaboot", "bare")}
     values = Noise(size)
-    count = max(1, plan.records_of_round(size) // batch)
+    count = max(1, plan.records_of_round(size, MOST_IN_TRANSACTIONS) // batch)
     pool = Transactions(
         ground.clients,
         plan.producer.transaction_properties(),
@@ -43,7 +46,10 @@ def transactions(ground: Ground, plan: Plan, size: int, batch: int, progress: Pr
         make=partial(Producer, envelope=plan.producer.envelope, source="/kafkaboot-bench"),
     )
     producer = Producer(
-        ground.clients.producer(plan.publishing()), envelope=plan.producer.envelope, flush_timeout=1.0, transactions=pool
+        ground.clients.producer(plan.publishing()),
+        envelope=plan.producer.envelope,
+        flush_timeout=1.0,
+        transactions=pool,
     )
     envelope = producer.outbox.envelope
     with producer:
