@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from kafkaboot.cli.bench_options import Wish, batches, measured, rate, rounds, sizes
-from kafkaboot.cli.bench_shown import show, size_of
+from kafkaboot.cli.bench_shown import show
+from kafkaboot.config import written_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -102,7 +103,7 @@ def _produce(size: int) -> Step:
 
     return Step(
         "produce",
-        f"produce {size_of(size)}",
+        f"produce {written_size(size)}",
         lambda plan: 2 * plan.rounds * plan.records_of_round(size) * size,
         lambda ground, plan, progress: bench.produce(ground, plan, size, progress),
     )
@@ -113,7 +114,7 @@ def _consume(size: int) -> Step:
 
     return Step(
         "consume",
-        f"consume {size_of(size)}",
+        f"consume {written_size(size)}",
         lambda plan: plan.records_of_round(size) * size,
         lambda ground, plan, progress: bench.consume(ground, plan, size, progress),
     )
@@ -124,7 +125,7 @@ def _latency(size: int) -> Step:
 
     return Step(
         "latency",
-        f"latency {size_of(size)}",
+        f"latency {written_size(size)}",
         lambda plan: plan.rate * plan.seconds * size,
         lambda ground, plan, progress: bench.latency(ground, plan, size, progress),
     )
@@ -135,7 +136,7 @@ def _transact(size: int, batch: int) -> Step:
 
     return Step(
         "transactions",
-        f"transactions of {batch} x {size_of(size)}",
+        f"transactions of {batch} x {written_size(size)}",
         lambda plan: 2 * plan.rounds * plan.records_of_round(size, bench.MOST_IN_TRANSACTIONS) * size,
         lambda ground, plan, progress: bench.transactions(ground, plan, size, batch, progress),
     )

@@ -84,6 +84,7 @@ class Session:
                         measure()
                 except KeyboardInterrupt:
                     self._interrupted = True
+                    self._line("deleting its topics")
                     self._told("interrupted: its topics are being deleted")
         except KeyboardInterrupt:
             self._interrupted = True

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from kafkaboot.cli.output import table, tell
+from kafkaboot.config import written_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -22,14 +23,6 @@ TITLES = {
     "latency": "ms from before producer.send to the handler's first line",
     "transactions": "producer.transaction(), one after the other; ms until committed",
 }
-
-
-def size_of(size: int) -> str:
-    """Bytes as they are written on the command line."""
-    for power, unit in ((2, "MB"), (1, "KB")):
-        if size >= 1024**power and not size % 1024**power:
-            return f"{size // 1024**power} {unit}"
-    return f"{size} B"
 
 
 def number(value: float | None, *, digits: int = 0) -> str:
@@ -52,7 +45,7 @@ class Column(NamedTuple):
     cell: Callable[[Measured], str]
 
 
-_SIZE = Column("size", lambda one: size_of(one.size))
+_SIZE = Column("size", lambda one: written_size(one.size))
 _RATE = Column("records/s", lambda one: number(one.kafkaboot.records_per_second))
 _MEGABYTES = Column("MB/s", lambda one: number(one.kafkaboot.megabytes_per_second, digits=1))
 _P50 = Column("p50 ms", lambda one: ms(one.kafkaboot.ms, "p50"))

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from kafkaboot.boot.running import run_loop
+from kafkaboot.config import written_size
 from kafkaboot.consumer import Backoff, ConsumerGroup, Counters, Route
 from kafkaboot.consumer.route import Plain
 from kafkaboot.testing.bench.figures import Measured, Round, compared, cpu_us
@@ -46,13 +47,13 @@ def consume(ground: Ground, plan: Plan, size: int, progress: Progress) -> Measur
 
     def ours() -> Round:
         tally = Tally(written)
-        progress(f"consume {size} B, kafkaboot", tally.__len__, written)
+        progress(f"consume {written_size(size)}, kafkaboot", tally.__len__, written)
         group = ground.group(f"consume-{size}-{next(numbers)}")
         return run_loop(_engine(ground.clients, plan, topic, group, tally))
 
     def bare() -> Round:
         tally = Tally(written)
-        progress(f"consume {size} B, bare", tally.__len__, written)
+        progress(f"consume {written_size(size)}, bare", tally.__len__, written)
         return run_loop(_bare(ground, plan, topic, f"consume-{size}-{next(numbers)}", tally))
 
     rounds = in_turn(plan.rounds, ours, bare)
@@ -179,7 +180,7 @@ def _fill(ground: Ground, plan: Plan, topic: str, size: int, count: int, progres
     properties = {**plan.publishing(), "linger.ms": 10, "batch.size": 2**20}
     client, flight = ground.clients.bare_producer(properties), Flight()
     send = client.produce
-    progress(f"consume {size} B: writing what is read", flight.latencies.__len__, count)
+    progress(f"consume {written_size(size)}: writing what is read", flight.latencies.__len__, count)
 
     def hand(value: bytes) -> None:
         send(topic, value, on_delivery=flight.due(time.perf_counter()))

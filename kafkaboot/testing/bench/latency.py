@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from kafkaboot.boot.running import run_loop
+from kafkaboot.config import written_size
 from kafkaboot.producer import Producer
 from kafkaboot.testing.bench.consume import plain_route, taking
 from kafkaboot.testing.bench.figures import Measured, Round, Side, cpu_us
@@ -68,7 +69,7 @@ async def _measured(
     sender = _Sender(producer, topic, size, plan.rate)
     async with taking(ground.clients, plan.consumer, group, plain_route("bench", topic, take)) as dead:
         until = now() + ANSWER
-        progress(f"latency {size} B: waiting for the first record")
+        progress(f"latency {written_size(size)}: waiting for the first record")
         while not arrived.is_set():  # the group is joined, which is no part of a record's age
             if dead:
                 raise dead[0]
@@ -76,7 +77,7 @@ async def _measured(
                 raise BenchError(f"no record came within {ANSWER:g} s", where=topic)
             sender.one(-1)
             await asyncio.sleep(_STILL)
-        progress(f"latency {size} B at {plan.rate:g}/s", ages.__len__, count)
+        progress(f"latency {written_size(size)} at {plan.rate:g}/s", ages.__len__, count)
         used = cpu_us()
         thread = threading.Thread(target=sender.run, args=(count,), name="kafkaboot-bench-sender", daemon=True)
         thread.start()

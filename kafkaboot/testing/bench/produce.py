@@ -6,6 +6,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from kafkaboot.config import written_size
 from kafkaboot.producer import Producer
 from kafkaboot.testing.bench.figures import Measured, Round, compared, cpu_us
 from kafkaboot.testing.bench.ground import BenchError
@@ -38,7 +39,7 @@ def produce(ground: Ground, plan: Plan, size: int, progress: Progress) -> Measur
     def one(side: str, hand_of: Callable[[Flight], Hand]) -> Round:
         flight = Flight()
         hand, serve, hurry = hand_of(flight)
-        progress(f"produce {size} B, {side}", flight.latencies.__len__, count)
+        progress(f"produce {written_size(size)}, {side}", flight.latencies.__len__, count)
         before = cpu_us()
         seconds = pump(hand, serve, hurry, flight, values, count, plan.seconds_of_round, window_of(size))
         if flight.failures:
