@@ -24,6 +24,8 @@ KEYS = 1000
 """Different keys of made-up records."""
 FEW = 10_000
 """Records where nobody says how many; fewer given ones are repeated."""
+DIFFERENT = 50_000
+"""Samples that are made at most; more records repeat them. A batch holds far fewer."""
 READING = 60.0
 """Seconds for reading the last records of a topic."""
 
@@ -36,7 +38,7 @@ class Feed(NamedTuple):
 
 
 def made_up(handler: Handler, records: int | None) -> Feed:
-    """Samples of the handler's payload, no two alike as far as its type allows.
+    """Samples of the handler's payload, no two of 50,000 alike as far as its type allows.
 
     Raises:
         DeclarationError: Nothing can be made of its type.
@@ -50,10 +52,11 @@ def made_up(handler: Handler, records: int | None) -> Feed:
     taken = handler.signature.payload
     annotation = without_none(taken.annotation)[0] if taken is not None else str
     # A field of a class may be of any type, and samples are made of types with fields.
-    samples: list[Any] = generate(make_dataclass("Sample", [("payload", annotation)]), records or FEW, seed=1)
+    wanted = records or FEW
+    samples: list[Any] = generate(make_dataclass("Sample", [("payload", annotation)]), min(wanted, DIFFERENT), seed=1)
     headers: Headers = [] if handler.type is None else [(CE_TYPE, handler.type.encode())]
     fed = [Fed(b"key-%d" % (n % KEYS), encode(one.payload), headers) for n, one in enumerate(samples)]
-    return Feed(fed, f"samples of {type_name(annotation)}")
+    return _as_many(fed, wanted, f"samples of {type_name(annotation)}")
 
 
 def of_file(path: str, handler: Handler, records: int | None) -> Feed:
