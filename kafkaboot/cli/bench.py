@@ -29,7 +29,8 @@ With --json, one object: `schema` (1), `version`, `broker`, `settings`, and
   failed        measurement, error
   left_behind   topics and groups that could not be deleted
   interrupted   whether Ctrl-C ended it
-Exit code 0; 1 if a measurement failed or something is left behind; 4 if no broker answers.
+Exit code 0; 1 if a measurement failed or something is left behind; 4 if no
+broker answers; 130 after Ctrl-C.
 """
 
 

@@ -11,7 +11,7 @@ import click
 
 from kafkaboot.cli.bench_shown import SCHEMA, plain
 from kafkaboot.cli.output import on_terminal, say, write_json
-from kafkaboot.errors import KafkabootError
+from kafkaboot.errors import BrokerUnreachableError, KafkabootError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,7 +49,7 @@ class Session:
         self._failed: list[dict[str, str]] = []
         self._ground: Ground | None = None
         self._line: BenchLine | None = None
-        self._interrupted = False
+        self._interrupted = self._gone = False
 
     @property
     def ground(self) -> Ground:
@@ -97,7 +97,12 @@ class Session:
 
     def one(self, name: str, call: Callable[[Ground, Plan, Progress], M]) -> list[M]:
         """One measurement; nothing where it failed, which is told, and the next one may go on."""
+        from kafkaboot.testing import bench
+
         assert self._line is not None
+        if self._gone:
+            self._failed.append({"measurement": name, "error": "not measured: no broker answers any more"})
+            return []
         self._line(name)
         try:
             found = call(self.ground, self.plan, self._line)
@@ -107,6 +112,11 @@ class Session:
             text = error.line if isinstance(error, KafkabootError) else f"{type(error).__name__}: {error}"
             self._failed.append({"measurement": name, "error": text})
             self._told(f"{name} failed: {error if isinstance(error, KafkabootError) else text}", fg="red")
+            if "AUTHORIZATION_FAILED" in getattr(error, "code", ""):
+                self._told(bench.NEEDS)
+            self._gone = isinstance(error, BrokerUnreachableError)
+            if self._gone:
+                self._told("no broker answers any more: what is left is not measured", fg="red")
             return []
         self.found.append(found)
         return [found]
@@ -161,10 +171,11 @@ class Session:
 
     def _settings(self) -> dict[str, Any]:
         plan = self.plan
+        properties = plan.producer.client_properties()
         return {
             "bootstrap_servers": self.connection.clients.bootstrap_servers,
             "producer_preset": plan.producer.preset,
-            "compression": str(plan.producer.client_properties().get("compression.type", "none")),
+            "compression": str(properties.get("compression.type", properties.get("compression.codec", "none"))),
             "consumer_preset": plan.consumer.preset,
         }
 
@@ -195,8 +206,12 @@ class Session:
         }
 
     def _code(self) -> int:
+        from kafkaboot.boot.analysis import UNREACHABLE
+
         if self._interrupted:
             return INTERRUPTED
+        if self._gone:
+            return UNREACHABLE
         return 1 if self._failed or self.ground.left else 0
 
 

@@ -16,9 +16,11 @@ from kafkaboot.cli.program import kafkaboot
 from kafkaboot.client import TP, TopicSpec
 from kafkaboot.client.confluent.factory import ConfluentClients
 from kafkaboot.client.settings import KafkaSettings
+from kafkaboot.consumer import ConsumerSettings
 from kafkaboot.dev.embedded import EmbeddedKafka
-from kafkaboot.errors import ClientError
-from kafkaboot.testing import eventually
+from kafkaboot.errors import BrokerUnreachableError, ClientError
+from kafkaboot.producer import ProducerSettings
+from kafkaboot.testing import bench, eventually
 from kafkaboot.testing.bench import PREFIX
 
 CODE = """
@@ -229,6 +231,44 @@ def test_a_record_that_the_broker_refuses_fails_its_measurement_only(desk):
     assert [one["measurement"] for one in found["failed"]] == ["produce 2 MB"]
     assert "MSG_SIZE_TOO_LARGE" in found["failed"][0]["error"] or "too large" in found["failed"][0]["error"].lower()
     assert [one["size"] for one in found["measurements"]] == [1024]
+
+
+def test_both_sides_commit_what_they_have_read(desk):
+    plan = bench.Plan(ProducerSettings(), ConsumerSettings(), records=200, rounds=2, partitions=2)
+    with bench.Ground(desk.clients) as ground:
+        ground.drop = lambda *_: None  # with the topic its offsets would go
+        bench.consume(ground, plan, 100, lambda *_: None)
+        assert len(ground._groups) == 4
+        for group in ground._groups:
+            committed = desk.ask(lambda admin, group=group: admin.group_offsets(group, 20))
+            assert sum(one.offset for one in committed.values()) == 100, group
+    assert desk.left() == set()
+
+
+def test_a_broker_that_goes_away_ends_it_and_says_what_was_not_measured(desk, monkeypatch):
+    def gone(*_):
+        raise BrokerUnreachableError("nobody there")
+
+    monkeypatch.setattr(bench, "produce", gone)
+    found = desk.bench("--records", "10", "--size", "100B", "--batches", "1", code=4)
+    assert found["measurements"] == []
+    assert [one["measurement"] for one in found["failed"]] == [
+        "produce 100 B",
+        "consume 100 B",
+        "latency 100 B",
+        "transactions of 1 x 100 B",
+    ]
+    assert ["nobody there" in one["error"] for one in found["failed"]] == [True, False, False, False]
+
+
+def test_a_missing_permission_says_which_are_needed(desk, monkeypatch):
+    def denied(*_):
+        raise ClientError("no", code="GROUP_AUTHORIZATION_FAILED")
+
+    monkeypatch.setattr(bench, "consume", denied)
+    done = CliRunner().invoke(kafkaboot, ["bench", "consume", "--yes"], prog_name="kafkaboot")
+    assert done.exit_code == 1, done.output
+    assert "Read and Delete on groups kafkaboot-bench-*" in done.output
 
 
 def test_preset_and_compression_are_those_that_are_asked_for(desk):

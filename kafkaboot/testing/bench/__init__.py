@@ -2,7 +2,7 @@
 
 from kafkaboot.testing.bench.consume import consume
 from kafkaboot.testing.bench.figures import Measured, Side, Spread
-from kafkaboot.testing.bench.ground import PREFIX, BenchError, Ground
+from kafkaboot.testing.bench.ground import NEEDS, PREFIX, BenchError, Ground
 from kafkaboot.testing.bench.handler import Fed, HandlerMeasured, measure_handler
 from kafkaboot.testing.bench.latency import latency
 from kafkaboot.testing.bench.plan import Plan, Progress
@@ -11,6 +11,7 @@ from kafkaboot.testing.bench.transactions import MOST_IN_TRANSACTIONS, transacti
 
 __all__ = [
     "MOST_IN_TRANSACTIONS",
+    "NEEDS",
     "PREFIX",
     "BenchError",
     "Fed",

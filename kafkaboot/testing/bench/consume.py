@@ -154,12 +154,20 @@ async def _bare(ground: Ground, plan: Plan, topic: str, group: str, tally: Tally
             now = time.perf_counter()
             if now >= due and chunk:
                 due = now + COMMIT
-                client.commit(asynchronous=True)
+                _commit(client, wait=False)
             if not tally.over:
                 _look(tally, plan, topic, give_up)
+        _commit(client, wait=True)
     finally:
         client.close()
     return tally.round()
+
+
+def _commit(client: Any, *, wait: bool) -> None:
+    """Commit what was consumed. Offsets are not stored by themselves: a commit without any would commit nothing."""
+    there = [one for one in client.position(client.assignment()) if one.offset >= 0]
+    if there:
+        client.commit(offsets=there, asynchronous=not wait)
 
 
 def _look(tally: Tally, plan: Plan, topic: str, give_up: float) -> None:

@@ -52,6 +52,7 @@ class Ground:
         self._topics: set[str] = set()
         self._groups: set[str] = set()
         self._may_delete: bool | None = None
+        self._used = False
 
     def topic(self, name: str, partitions: int = 4) -> str:
         """A topic of its own, with the broker's default replication.
@@ -64,7 +65,9 @@ class Ground:
         if made in self._topics:
             return made
         admin = self.clients.admin()
-        self._topics.add(made)  # before it is asked for: an answer that does not come leaves it behind as well
+        # Before it is asked for: an answer that does not come leaves it behind as well.
+        self._topics.add(made)
+        self._used = True
         try:
             admin.create_topics([TopicSpec(made, partitions)], ANSWER)
             if self._may_delete is None:
@@ -84,6 +87,7 @@ class Ground:
         """The name of a group of its own."""
         made = f"{self.prefix}-{name}"
         self._groups.add(made)
+        self._used = True
         return made
 
     def drop(self, *topics: str) -> None:
@@ -114,7 +118,7 @@ class Ground:
 
     def _clear(self) -> None:
         """Delete all, and look whether it stays away: a client that still asks for a topic brings it back."""
-        if not self._topics and not self._groups:
+        if not self._used:
             return
         self.left = sorted(self._topics | self._groups)
         admin = self.clients.admin()
