@@ -18,7 +18,8 @@ WINDOW, WINDOW_BYTES = 5_000, 16 * 2**20
 """Records, and bytes, on their way at once: fewer than a client buffers, so that no record waits for room."""
 BURST = 256
 """Records after which reports are served, so that they come as they would to a busy program."""
-_SERVE = 0.05
+_SERVE = 0.003
+"""Seconds that reports are waited for: a client's own thread may have taken the last one, and then none comes."""
 
 
 class Throughput(NamedTuple):

@@ -271,6 +271,24 @@ def test_a_missing_permission_says_which_are_needed(desk, monkeypatch):
     assert "Read and Delete on groups kafkaboot-bench-*" in done.output
 
 
+def test_a_producer_that_buffers_little_is_measured_as_well(desk):
+    asked = ("--size", "1KB", "--records", "300", "--rounds", "1", "--set", "kafkaboot.producer.max-buffered=20")
+    [one] = desk.bench("produce", *asked)["measurements"]
+    assert one["kafkaboot"]["records"] == one["bare"]["records"] == 300
+
+
+def test_no_application_is_needed(embedded, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    address = f"kafkaboot.kafka.bootstrap-servers={embedded.bootstrap_servers}"
+    asked = ["bench", "latency", "--records", "20", "--set", address, "--yes", "--json"]
+    done = CliRunner().invoke(kafkaboot, asked, prog_name="kafkaboot")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["measurements"][0]["kafkaboot"]["records"] == 20
+    done = CliRunner().invoke(kafkaboot, ["bench", "handler", "bill", "--set", address, "--yes"], prog_name="kafkaboot")
+    assert done.exit_code != 0
+    assert "no package is named" in done.output
+
+
 def test_preset_and_compression_are_those_that_are_asked_for(desk):
     asked = ("--preset", "high-throughput", "--compression", "zstd", "--partitions", "2", "--records", "30")
     settings = desk.bench("produce", "--size", "1KB", "--rounds", "1", *asked)["settings"]

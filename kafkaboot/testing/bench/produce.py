@@ -34,14 +34,14 @@ def produce(ground: Ground, plan: Plan, size: int, progress: Progress) -> Measur
     """
     topics = {side: ground.topic(f"produce-{size}-{side}", plan.partitions) for side in ("kafkaboot", "bare")}
     values = Noise(size)
-    count = plan.records_of_round(size)
+    count, window = plan.records_of_round(size), _window(plan, size)
 
     def one(side: str, hand_of: Callable[[Flight], Hand]) -> Round:
         flight = Flight()
         hand, serve, hurry = hand_of(flight)
         progress(f"produce {written_size(size)}, {side}", flight.latencies.__len__, count)
         before = cpu_us()
-        seconds = pump(hand, serve, hurry, flight, values, count, plan.seconds_of_round, window_of(size))
+        seconds = pump(hand, serve, hurry, flight, values, count, plan.seconds_of_round, window)
         if flight.failures:
             raise BenchError(f"a record was not delivered ({side}): {flight.failures[0]}", where=topics[side])
         return Round(len(flight.latencies), seconds, cpu_us() - before, times=flight.latencies)
@@ -53,6 +53,14 @@ def produce(ground: Ground, plan: Plan, size: int, progress: Progress) -> Measur
         rounds = in_turn(plan.rounds, lambda: one("kafkaboot", ours), lambda: one("bare", bare))
     ground.drop(*topics.values())
     return compared("produce", size, *rounds)
+
+
+def _window(plan: Plan, size: int) -> int:
+    """Records on their way at once; half of what the client buffers, where the settings make that less."""
+    properties = plan.publishing()
+    records = int(str(properties.get("queue.buffering.max.messages", 100_000)))
+    kilobytes = int(str(properties.get("queue.buffering.max.kbytes", 2**20)))
+    return max(1, min(window_of(size), records // 2, kilobytes * 1024 // max(1, size) // 2))
 
 
 @contextmanager
