@@ -340,6 +340,8 @@ def test_a_handler_that_never_succeeds_is_ended_by_the_time(desk):
     [one] = desk.bench("handler", "hopeless", "--records", "50", "--seconds", "0.5")["measurements"]
     assert one["became"] == {"unsettled": 50}
     assert one["failures"]["RuntimeError"] > 4
+    assert (one["records_per_second"], one["cpu_us_per_record"]) == (0, 0)
+    assert "no record was settled" in one["notes"][0]
 
 
 def test_the_last_records_of_the_topic_are_read_without_a_group(shop):

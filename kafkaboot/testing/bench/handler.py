@@ -203,9 +203,9 @@ class _Run:
                 if time.perf_counter() > give_up:
                     raise BenchError(f"no record came within {ANSWER:g} s", where=self.source)
                 await asyncio.sleep(_LOOK / 4)
-            began, used = time.perf_counter(), cpu_us()
+            # Where the first call was made: a short backlog may be done with before this task has its turn.
+            began, used = self.watch.began or (time.perf_counter(), cpu_us())
             self.progress(self.handler.spec.id, lambda: route.counters.settled, self.count)
-            before = len(self.watch.times), route.counters.settled
             until = began + self.seconds
             # The engine tells nobody when a record is settled.
             while route.counters.settled < self.count and not dead and time.perf_counter() < until:  # noqa: ASYNC110
@@ -214,10 +214,10 @@ class _Run:
             settled = route.counters.settled
             if dead:
                 self.notes.append(f"it ended its group: {type(dead[0]).__name__}: {dead[0]}")
-        return self._summary(route.counters, settled, max(ended - began, 1e-9), used, before)
+        return self._summary(route.counters, settled, max(ended - began, 1e-9), used)
 
     def _begun(self, counters: Counters) -> bool:
-        return bool(self.watch.times or self.raised.kinds or counters.settled)
+        return bool(self.watch.began or self.raised.kinds or counters.settled)
 
     def _route(self, failures: Failures) -> Route:
         """The handler on the measurement's topic, and nothing else."""
@@ -236,17 +236,15 @@ class _Run:
         [[route]] = routes_of(replace(self.blueprint, handlers=[mine]), failures).values()
         return route
 
-    def _summary(
-        self, counters: Counters, settled: int, seconds: float, used: float, before: tuple[int, int]
-    ) -> HandlerMeasured:
+    def _summary(self, counters: Counters, settled: int, seconds: float, used: float) -> HandlerMeasured:
         watch, spec = self.watch, self.handler.spec
-        records = max(1, settled - before[1])
-        calls = max(0, len(watch.times) - before[0])
+        if not settled:
+            self.notes.append("no record was settled, so that there are no figures a record")
         became = {name: getattr(counters, name) for name in _BECAME if getattr(counters, name)}
         if settled < self.count:
             became["unsettled"] = self.count - settled
-        own = watch.cpu_us_per_call * calls / records
-        whole = used / records
+        own = watch.cpu_us_per_call * len(watch.times) / settled if settled else 0.0
+        whole = used / settled if settled else 0.0
         return HandlerMeasured(
             "handler",
             spec.id,
@@ -254,7 +252,7 @@ class _Run:
             self.handler.batch,
             settled,
             seconds,
-            (settled - before[1]) / seconds,
+            settled / seconds,
             whole,
             min(own, whole),
             Spread.of(watch.times),

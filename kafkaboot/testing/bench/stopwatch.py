@@ -8,6 +8,8 @@ import time
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
+from kafkaboot.testing.bench.figures import cpu_us
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
 
@@ -21,11 +23,13 @@ class Stopwatch:
     Attributes:
         times: Seconds of each call, waiting included.
         used: Seconds of CPU of the calls that were looked at, on their own thread; waiting is not in them.
+        began: When the first call was made, by `time.perf_counter`, and what CPU the process had used; `None` before.
     """
 
     def __init__(self) -> None:
         self.times: list[float] = []
         self.used: list[float] = []
+        self.began: tuple[float, float] | None = None
         self._number = itertools.count()
 
     @property
@@ -45,6 +49,7 @@ class Stopwatch:
                 try:
                     if next(number) % EVERY:
                         return await function(*args, **kwargs)
+                    self.began = self.began or (begun, cpu_us())
                     return await _Stepped(function(*args, **kwargs), self.used)
                 finally:
                     times.append(now() - begun)
@@ -57,6 +62,7 @@ class Stopwatch:
             try:
                 if next(number) % EVERY:
                     return function(*args, **kwargs)
+                self.began = self.began or (begun, cpu_us())
                 before = time.thread_time()
                 try:
                     return function(*args, **kwargs)
