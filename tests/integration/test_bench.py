@@ -330,6 +330,12 @@ def test_failures_are_counted_by_kind_and_dead_letters_wake_nobody(shop, tmp_pat
     assert shop.module.told == []
 
 
+def test_a_handler_whose_producer_could_ask_for_answers_is_measured_too(desk):
+    answers = ("--set", f"kafkaboot.requests.topic={desk.topics['audit']}")
+    [one] = desk.bench("handler", "bill", "--records", "20", *answers)["measurements"]
+    assert (one["records"], one["failures"]) == (20, {})
+
+
 def test_a_handler_of_batches_takes_batches(desk):
     [one] = desk.bench("handler", "many", "--records", "500")["measurements"]
     assert (one["records"], one["batch"]) == (500, 50)

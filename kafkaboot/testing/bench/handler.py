@@ -14,7 +14,7 @@ from kafkaboot.boot.running import routes_of, run_loop
 from kafkaboot.client import TP
 from kafkaboot.consumer import ConsumerSettings
 from kafkaboot.failure import Circuits, DeadLetters
-from kafkaboot.producer import Producer, ProducerSettings
+from kafkaboot.producer import Producer, ProducerSettings, Requests
 from kafkaboot.testing.bench.consume import taking
 from kafkaboot.testing.bench.diverted import DivertedClients, Places
 from kafkaboot.testing.bench.figures import Spread, cpu_us
@@ -177,7 +177,9 @@ class _Run:
         letters: list[DeadLetters] = []
         try:
             for component in container.order([*container.providing(Circuits), self.handler.demand]):
-                await lifecycle.start(component, container.instance(component))
+                instance = container.instance(component)
+                if not isinstance(instance, Requests):  # answers are looked for on a topic of the application
+                    await lifecycle.start(component, instance)
             letters = [container.instance(one) for one in container.providing(DeadLetters)]
             for one in letters:
                 one.announcements.functions = []  # nobody is to be called out by a measurement
