@@ -53,7 +53,7 @@ def handler(wish: Wish, *, handler: str, path: str | None, last: int | None) -> 
 
     if path is not None and last is not None:
         raise click.UsageError("--from and --last both say which records; give one of them")
-    session = Session(wish)
+    session = Session(wish, rounds=1, seconds=SECONDS)
     if session.connection.trouble is not None:
         raise session.connection.trouble
     probing = Probe(session.connection.application)
@@ -72,14 +72,14 @@ def handler(wish: Wish, *, handler: str, path: str | None, last: int | None) -> 
         with redirect_stdout(sys.stderr) if wish.as_json else nullcontext():
             found = session.one(
                 f"handler {handler}",
-                lambda ground, _, progress: bench.measure_handler(
+                lambda ground, plan, progress: bench.measure_handler(
                     probing,
                     handler,
                     ground,
                     feed.records,
                     progress,
                     source=feed.source,
-                    seconds=wish.seconds or SECONDS,
+                    seconds=plan.seconds,
                     partitions=wish.partitions,
                     overrides=wish.overrides(),
                 ),

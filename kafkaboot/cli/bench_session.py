@@ -32,6 +32,7 @@ class Session:
         wish: What was asked for.
         rounds: See `Plan`.
         rate: See `Plan`.
+        seconds: See `Plan`; where nobody says.
 
     Attributes:
         connection: The broker.
@@ -39,12 +40,12 @@ class Session:
         found: What was measured; grows.
     """
 
-    def __init__(self, wish: Wish, *, rounds: int = 3, rate: float = 1000.0) -> None:
+    def __init__(self, wish: Wish, *, rounds: int = 3, rate: float = 1000.0, seconds: float = 6.0) -> None:
         from kafkaboot.cli.connection import connect
 
         self.wish = wish
         self.connection: Connection = connect(wish.choice)
-        self.plan: Plan = self._planned(rounds, rate)
+        self.plan: Plan = self._planned(rounds, rate, wish.seconds or seconds)
         self.found: list[Any] = []
         self._failed: list[dict[str, str]] = []
         self._ground: Ground | None = None
@@ -123,7 +124,7 @@ class Session:
 
     # --- before
 
-    def _planned(self, rounds: int, rate: float) -> Plan:
+    def _planned(self, rounds: int, rate: float, seconds: float) -> Plan:
         from kafkaboot.consumer import ConsumerSettings
         from kafkaboot.producer import ProducerSettings
         from kafkaboot.testing.bench import Plan
@@ -138,7 +139,7 @@ class Session:
             # Static membership is of the application's own groups.
             consumer.model_copy(update={**changed, "instance_id": None}),
             wish.records,
-            wish.seconds or 6.0,
+            seconds,
             rounds,
             wish.partitions or 4,
             rate,

@@ -73,6 +73,10 @@ def picky(order: Order) -> None:
     if order.number % 100 == 9:
         raise TypeError("fatal")
 
+@event_handler("${orders}", group="asked", reply=True)
+async def quote(order: Order) -> Order:
+    return order
+
 @event_handler("${orders}", group="many", batch=50)
 async def many(orders: list[Order]) -> None:
     calls.extend(orders)
@@ -334,6 +338,14 @@ def test_a_handler_whose_producer_could_ask_for_answers_is_measured_too(desk):
     answers = ("--set", f"kafkaboot.requests.topic={desk.topics['audit']}")
     [one] = desk.bench("handler", "bill", "--records", "20", *answers)["measurements"]
     assert (one["records"], one["failures"]) == (20, {})
+
+
+def test_nobody_asked_for_the_answers_of_a_handler_that_is_measured(desk):
+    found = desk.bench("handler", "quote", "--records", "20")
+    [one] = found["measurements"]
+    assert (one["records"], one["failures"], one["published"]) == (20, {}, {})
+    assert one["notes"] == ["its answers are dropped: nobody asked"]
+    assert (found["settings"]["seconds"], found["settings"]["rounds"]) == (30.0, 1)
 
 
 def test_a_handler_of_batches_takes_batches(desk):

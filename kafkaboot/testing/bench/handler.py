@@ -226,6 +226,8 @@ class _Run:
         spec, retry = self.handler.spec, self.handler.retry
         if retry.topics:
             self.notes.append("records that go to a retry topic are counted, and not taken from there")
+        if spec.reply:
+            self.notes.append("its answers are dropped: nobody asked")
         mine = replace(
             self.handler,
             spec=replace(
