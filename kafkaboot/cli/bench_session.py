@@ -50,7 +50,7 @@ class Session:
         self._failed: list[dict[str, str]] = []
         self._ground: Ground | None = None
         self._line: BenchLine | None = None
-        self._interrupted = self._gone = False
+        self._interrupted = self._signalled = self._gone = False
 
     @property
     def ground(self) -> Ground:
@@ -79,7 +79,7 @@ class Session:
         if shown:
             self._line.start()
         try:
-            with _terminated_as_interrupted(), Ground(self.connection.clients, self._told) as self._ground:
+            with self._signals(), Ground(self.connection.clients, self._told) as self._ground:
                 try:
                     with _heap_at_rest():
                         measure()
@@ -106,10 +106,12 @@ class Session:
             return []
         self._line(name)
         try:
-            found = call(self.ground, self.plan, self._line)
+            found = call(self.ground, self.plan, self._progress)
+            self._end_if_signalled()
         except click.ClickException:
             raise
         except Exception as error:
+            self._end_if_signalled()
             text = error.line if isinstance(error, KafkabootError) else f"{type(error).__name__}: {error}"
             self._failed.append({"measurement": name, "error": text})
             self._told(f"{name} failed: {error if isinstance(error, KafkabootError) else text}", fg="red")
@@ -121,6 +123,31 @@ class Session:
             return []
         self.found.append(found)
         return [found]
+
+    def _progress(self, what: str, count: Callable[[], int] | None = None, of: int = 0) -> None:
+        self._end_if_signalled()
+        assert self._line is not None
+        self._line(what, count, of)
+
+    def _end_if_signalled(self) -> None:
+        """A client's C code that was just calling back makes something else of a KeyboardInterrupt, or nothing."""
+        if self._signalled:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """SIGTERM cleans up as Ctrl-C does."""
+
+        def interrupt(*_: object) -> None:
+            self._signalled = True
+            raise KeyboardInterrupt
+
+        before = {one: signal.signal(one, interrupt) for one in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for one, handler in before.items():
+                signal.signal(one, handler)
 
     # --- before
 
@@ -214,20 +241,6 @@ class Session:
         if self._gone:
             return UNREACHABLE
         return 1 if self._failed or self.ground.left else 0
-
-
-@contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """SIGTERM cleans up as Ctrl-C does."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -73,6 +73,11 @@ def picky(order: Order) -> None:
     if order.number % 100 == 9:
         raise TypeError("fatal")
 
+@event_handler("${orders}", group="once", transactional=True)
+@publisher("${invoices}", key="order_id")
+async def once(order: Order) -> Order:
+    return order
+
 @event_handler("${orders}", group="asked", reply=True)
 async def quote(order: Order) -> Order:
     return order
@@ -265,6 +270,21 @@ def test_a_broker_that_goes_away_ends_it_and_says_what_was_not_measured(desk, mo
     assert ["nobody there" in one["error"] for one in found["failed"]] == [True, False, False, False]
 
 
+@pytest.mark.parametrize("becomes", [SystemError("poll returned NULL"), None])
+def test_an_interrupt_that_a_client_made_something_else_of_ends_it_all_the_same(desk, monkeypatch, becomes):
+    def swallowing(ground, *_):
+        ground.topic("made")
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            if becomes is not None:
+                raise becomes from None
+
+    monkeypatch.setattr(bench, "produce", swallowing)
+    found = desk.bench("--records", "10", "--size", "100B", code=130)
+    assert (found["interrupted"], found["measurements"], found["failed"]) == (True, [], [])
+
+
 def test_a_missing_permission_says_which_are_needed(desk, monkeypatch):
     def denied(*_):
         raise ClientError("no", code="GROUP_AUTHORIZATION_FAILED")
@@ -338,6 +358,12 @@ def test_a_handler_whose_producer_could_ask_for_answers_is_measured_too(desk):
     answers = ("--set", f"kafkaboot.requests.topic={desk.topics['audit']}")
     [one] = desk.bench("handler", "bill", "--records", "20", *answers)["measurements"]
     assert (one["records"], one["failures"]) == (20, {})
+
+
+def test_a_transactional_handler_is_measured_in_transactions_of_its_own(shop):
+    [one] = shop.bench("handler", "once", "--records", "200")["measurements"]
+    assert (one["records"], one["failures"], one["became"]) == (200, {}, {})
+    assert one["published"][shop.topics["invoices"]] > 200  # with the markers of its transactions
 
 
 def test_nobody_asked_for_the_answers_of_a_handler_that_is_measured(desk):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from kafkaboot.boot.failing import Failures
 from kafkaboot.boot.lifecycle import Lifecycle
 from kafkaboot.boot.running import routes_of, run_loop
+from kafkaboot.boot.transacting import Enclosing
 from kafkaboot.client import TP
 from kafkaboot.consumer import ConsumerSettings
 from kafkaboot.failure import Circuits, DeadLetters
@@ -180,17 +181,22 @@ class _Run:
                 instance = container.instance(component)
                 if not isinstance(instance, Requests):  # answers are looked for on a topic of the application
                     await lifecycle.start(component, instance)
+                if isinstance(instance, Producer) and self.handler.spec.transactional:
+                    instance.join_handlers()
             letters = [container.instance(one) for one in container.providing(DeadLetters)]
             for one in letters:
                 one.announcements.functions = []  # nobody is to be called out by a measurement
-            return await self._measured(Failures(container))
+            enclosing = Enclosing(container.get(ConsumerSettings))
+            failures = Failures(container, enclosing)
+            route = self._route(failures, enclosing)
+            await enclosing.prepare()
+            return await self._measured(route, failures)
         finally:
             for one in letters:
                 await asyncio.to_thread(one.close, 1.0)
             await lifecycle.stop()
 
-    async def _measured(self, failures: Failures) -> HandlerMeasured:
-        route = self._route(failures)
+    async def _measured(self, route: Route, failures: Failures) -> HandlerMeasured:
         configured = self.blueprint.configuration.bind("kafkaboot.consumer", ConsumerSettings)
         # An instance id would be static membership of one name for two groups; nobody waits for a long drain here.
         settings = configured.model_copy(
@@ -221,7 +227,7 @@ class _Run:
     def _begun(self, counters: Counters) -> bool:
         return bool(self.watch.began or self.raised.kinds or counters.settled)
 
-    def _route(self, failures: Failures) -> Route:
+    def _route(self, failures: Failures, enclosing: Enclosing) -> Route:
         """The handler on the measurement's topic, and nothing else."""
         spec, retry = self.handler.spec, self.handler.retry
         if retry.topics:
@@ -237,7 +243,7 @@ class _Run:
             # What waits in a retry topic is never taken here: its key would wait for ever.
             retry=replace(retry, keep_order=None),
         )
-        [[route]] = routes_of(replace(self.blueprint, handlers=[mine]), failures).values()
+        [[route]] = routes_of(replace(self.blueprint, handlers=[mine]), failures, enclosing).values()
         return route
 
     def _summary(self, counters: Counters, settled: int, seconds: float, used: float) -> HandlerMeasured:
