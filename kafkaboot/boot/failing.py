@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from kafkaboot.boot.container import Container
     from kafkaboot.boot.inboxes import Inboxes
     from kafkaboot.boot.pipeline import Handler
-    from kafkaboot.consumer import Failing, Route
+    from kafkaboot.boot.transacting import Enclosing
+    from kafkaboot.consumer import Failing, Forwarding, Route, Transacting
     from kafkaboot.declare import HandlerSpec
-    from kafkaboot.failure import DeadLetters, KeyOrder, Recovery, RetrySettings
+    from kafkaboot.failure import DeadLetters, EnclosedLetters, KeyOrder, Recovery, RetrySettings
+    from kafkaboot.transaction import GroupTransactions
 
 
 def policy(spec: HandlerSpec, policies: Mapping[str, RetrySettings]) -> tuple[RetryPolicy, str]:
@@ -141,13 +143,16 @@ class Failures:
         listeners: What wants to hear of rebalances.
     """
 
-    def __init__(self, container: Container, inboxes: Inboxes | None = None) -> None:
+    def __init__(
+        self, container: Container, enclosing: Enclosing | None = None, inboxes: Inboxes | None = None
+    ) -> None:
         from kafkaboot.failure import DeadLetters
 
         self._inboxes = inboxes
         self.retries: dict[str, list[Route]] = {}
         self.listeners: list[object] = []
-        self._container = container
+        self._container, self._enclosing = container, enclosing
+        self._inside: dict[str, EnclosedLetters] = {}
         self._letters: DeadLetters | None = self._one(DeadLetters)
 
     def wire(self, handler: Handler, route: Route) -> Route:
@@ -158,7 +163,7 @@ class Failures:
         spec, retry = handler.spec, handler.retry
         dead: Elsewhere | None = None
         if self._letters is not None:
-            dead = _Dead(self._letters, spec.id, handler.group)
+            dead = _Dead(self._writer(route.transacting), spec.id, handler.group)
         recovery = Recovery(
             Meanings(retry.fatal, retry.retriable),
             Backoff(retry.initial, retry.max, retry.multiplier, retry.jitter),
@@ -184,8 +189,15 @@ class Failures:
             )
         order = self._order(handler, route)
         delays, in_lane = retry.topics, retry.topics[1:] if order is not None else ()
-        topics = RetryTopics(spec.id, handler.group, spec.topics, delays, self._letters, order, retry.time_limit)
-        again = dataclasses.replace(recovery, earlier=topics.earlier, later=topics)
+        transacting = self._transactions_of(handler, route)
+        writers = self._writer(route.transacting), self._writer(transacting)
+        topics, from_there = (
+            RetryTopics(spec.id, handler.group, spec.topics, delays, writer, order, retry.time_limit)
+            for writer in writers
+        )
+        again = dataclasses.replace(recovery, earlier=from_there.earlier, later=from_there)
+        if recovery.dead_letters is not None:
+            again = dataclasses.replace(again, dead_letters=_Dead(writers[1], spec.id, handler.group))
         if order is not None:
             backoff = BackoffThenDelays(recovery.backoff, retry.attempts, delays)
             again = dataclasses.replace(again, later=None, backoff=backoff, attempts=retry.attempts + len(delays))
@@ -200,6 +212,8 @@ class Failures:
             batch_call=None if route.batch_call is None else batch_when_due(route.batch_call, delays[-1]),
             counters=Counters(),
             failing=self._watched(handler, again),
+            transacting=transacting,
+            forwarding=_through(route.forwarding, transacting),
         )
         self.retries.setdefault(retry_group(handler.group), []).append(_refusing(later))
         main = dataclasses.replace(route, failing=self._watched(handler, dataclasses.replace(recovery, later=topics)))
@@ -209,6 +223,23 @@ class Failures:
 
     def _watched(self, handler: Handler, recovery: Recovery) -> Failing:
         return recovery if self._inboxes is None else self._inboxes.watching(handler, recovery)
+
+    def _writer(self, transacting: Transacting | None) -> DeadLetters | EnclosedLetters:
+        """What writes letters and records for later: in the group's transactions, where it has some."""
+        from kafkaboot.failure import EnclosedLetters
+
+        assert self._letters is not None
+        if transacting is None:
+            return self._letters
+        if transacting.group not in self._inside:
+            self._inside[transacting.group] = EnclosedLetters(self._letters, transacting.door)
+        return self._inside[transacting.group]
+
+    def _transactions_of(self, handler: Handler, route: Route) -> GroupTransactions | None:
+        """Those of the group that takes the retry topics."""
+        if route.transacting is None or self._enclosing is None:
+            return None
+        return self._enclosing.beside(handler.group, retry_group(handler.group), handler)
 
     def _order(self, handler: Handler, route: Route) -> KeyOrder | None:
         from kafkaboot.failure import KeyOrder
@@ -227,6 +258,15 @@ class Failures:
         return self._container.instance(found[0]) if found else None
 
 
+def _through(forwarding: Forwarding | None, transacting: GroupTransactions | None) -> Forwarding | None:
+    """The same outputs, in the transactions of the group that takes the retry topics."""
+    if transacting is None:
+        return forwarding
+    from kafkaboot.transaction import EnclosedForward
+
+    return forwarding.behind(transacting.door) if isinstance(forwarding, EnclosedForward) else forwarding
+
+
 def _refusing(route: Route) -> Route:
     """The route; one that answers tells its askers of what it gives up."""
     from kafkaboot.failure import Refusing
@@ -241,7 +281,7 @@ def _refusing(route: Route) -> Route:
 class _Dead:
     """The way to the dead letters of one handler (`Elsewhere`)."""
 
-    letters: DeadLetters
+    letters: DeadLetters | EnclosedLetters
     handler: str
     group: str
 

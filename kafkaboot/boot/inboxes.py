@@ -61,7 +61,7 @@ def check_transaction(spec: HandlerSpec, signature: Signature) -> None:
             "would be settled, and what it returned would never be sent",
             "write it to the outbox in the same transaction: `outbox.add(session, topic, payload)`, and return nothing",
         )
-    if getattr(spec, "transactional", False):
+    if spec.transactional:
         raise _refused(
             spec,
             "has an inbox and is transactional: a transaction of Kafka and one of a database cannot be made one",

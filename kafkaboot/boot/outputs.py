@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from kafkaboot.boot.pipeline import Handler
+    from kafkaboot.client import ProducerPort
     from kafkaboot.consumer import Forwarding
     from kafkaboot.declare import PublisherSpec
     from kafkaboot.failure import Circuits
-    from kafkaboot.producer import Producer, RequestSettings
+    from kafkaboot.producer import Binding, Producer, RequestSettings
+    from kafkaboot.transaction import GroupTransactions
 
     Around = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -76,21 +78,31 @@ def _guard(handler: Handler, circuits: Circuits, *, is_async: bool) -> Around:
     return partial(through, holder=Holder(name, circuits.get(name)), is_async=is_async)
 
 
-def forwarding(handler: Handler, producers: Mapping[str, Producer], said: RequestSettings | None) -> Forwarding | None:
+def forwarding(
+    handler: Handler,
+    producers: Mapping[str, Producer],
+    said: RequestSettings | None,
+    transacting: GroupTransactions | None = None,
+) -> Forwarding | None:
     """Where its results go.
 
     Args:
         handler: What was decided.
         producers: Those that it publishes with, by name; the application's own under an empty one.
         said: `kafkaboot.requests`; `None`: the defaults.
+        transacting: Its group's transactions, where it is transactional: what it returns goes through their door.
     """
     spec = handler.spec
     if not spec.publishers and not spec.reply:
         return None
     from kafkaboot.producer import Answers, Binding, Forward, RequestSettings, returns_many
 
-    bindings = [Binding(publisher, producers[publisher.producer or ""]) for publisher in spec.publishers]
     many = returns_many(handler.signature.returns)
+    if transacting is not None:
+        from kafkaboot.transaction import EnclosedForward
+
+        return EnclosedForward(transacting.door, partial(_bound, spec.publishers, producers), many=many)
+    bindings = [Binding(publisher, producers[publisher.producer or ""]) for publisher in spec.publishers]
     if spec.reply:
         said = said or RequestSettings()
         return Answers(
@@ -103,3 +115,11 @@ def forwarding(handler: Handler, producers: Mapping[str, Producer], said: Reques
             reply_topics=said.reply_topics,
         )
     return Forward(bindings, many=many)
+
+
+def _bound(publishers: Sequence[PublisherSpec], producers: Mapping[str, Producer], door: ProducerPort) -> list[Binding]:
+    """What publishes through a transaction's door, each with its own producer's envelope."""
+    from kafkaboot.producer import Binding
+
+    inside = {name: producer.through(door) for name, producer in producers.items()}
+    return [Binding(publisher, inside[publisher.producer or ""]) for publisher in publishers]

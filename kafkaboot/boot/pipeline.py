@@ -18,6 +18,7 @@ from kafkaboot.boot.inboxes import check_transaction
 from kafkaboot.boot.letters import letter_topics
 from kafkaboot.boot.outputs import around, forwarding, publishing_wishes
 from kafkaboot.boot.report import Override
+from kafkaboot.boot.transacting import refuse_contradictions
 from kafkaboot.config import InvalidConfigurationError, Problem, nearest
 from kafkaboot.declare import Kind, event_name, read_signature
 from kafkaboot.errors import DeclarationError
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from kafkaboot.declare import HandlerSpec, PublisherSpec, RetryPolicy, Signature
     from kafkaboot.failure import Circuits, CircuitSettings, DeadLetterSettings, RetrySettings
     from kafkaboot.producer import Producer, RequestSettings
+    from kafkaboot.transaction import GroupTransactions
 
 SELF, CIRCUIT, INBOX = "self", "circuit=", "inbox="
 """Wishes of a handler that are no parameters, beside its producers: what it is a method of, circuits, databases."""
@@ -89,6 +91,7 @@ class HandlerRow:
     on_exhausted: str
     dead_letters: tuple[str, ...]
     reply: bool = False
+    transactional: bool = False
     inbox: str | None = None
 
 
@@ -114,6 +117,7 @@ def row(handler: Handler, letters: DeadLetterSettings | None) -> HandlerRow:
         spec.on_exhausted,
         tuple(letter_topics(handler, letters)) if letters is not None else (),
         spec.reply,
+        spec.transactional,
         ("yes" if spec.inbox is True else spec.inbox) or None,
     )
 
@@ -187,7 +191,7 @@ class Preparation:
         ]
         if spec.owner is not None:
             wishes.append(dependency(SELF, spec.owner))
-        wishes += publishing_wishes(spec.publishers, reply=spec.reply)
+        wishes += publishing_wishes(spec.publishers, reply=spec.reply or spec.transactional)
         if spec.circuit is not None:
             from kafkaboot.failure import Circuits
 
@@ -202,6 +206,8 @@ class Preparation:
             # A record that leaves for a retry topic is overtaken by its partition anyway, and a key that is about to
             # come back waits for that in its lane.
             spec = dataclasses.replace(spec, ordering="key")
+        if spec.transactional:
+            refuse_contradictions(spec, retry, retry_name)
         batch = None
         if signature.batch:
             if spec.ordering == "unordered":
@@ -290,6 +296,7 @@ def refuse_overlaps(handlers: Sequence[Handler]) -> None:
     for handler in handlers:
         spec = handler.spec
         claim = Route(spec.id, Backoff(), spec.topics, spec.pattern, handler.type, where=spec.where)
+        claim.transactional = spec.transactional
         groups.setdefault(handler.group, []).append(claim)
     for group, claims in groups.items():
         Dispatch(group, claims)
@@ -302,6 +309,7 @@ def route(
     producers: Mapping[str, Producer],
     circuits: Circuits | None = None,
     requests: RequestSettings | None = None,
+    transacting: GroupTransactions | None = None,
     inbox: Around | None = None,
 ) -> Route:
     """The handler as the engine runs it.
@@ -313,6 +321,7 @@ def route(
         producers: Those that what it returns is published with, by name; the application's own under an empty one.
         circuits: The circuits, where it is called through one; else `None`.
         requests: `kafkaboot.requests`, for a handler with `reply=True`; `None`: the defaults.
+        transacting: Its group's transactions, where it is transactional; without them it is as if it were not.
         inbox: What its calls stand in, where it has an inbox.
     """
     from kafkaboot.consumer import Backoff, Counters, Route
@@ -349,7 +358,9 @@ def route(
         plain=calls.plain() if handler.batch is None and not spec.reply else None,
         batch_call=calls.batch() if handler.batch is not None else None,
         batch=handler.batch or DEFAULT_BATCH,
-        forwarding=forwarding(handler, producers, requests),
+        forwarding=forwarding(handler, producers, requests, transacting),
+        transactional=transacting is not None,
+        transacting=transacting,
         # A coroutine is cancelled at its timeout; a thread cannot be, so that it is reported as stuck instead.
         stuck_after=None if is_async else spec.timeout,
         where=spec.where,

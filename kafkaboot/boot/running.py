@@ -16,9 +16,11 @@ from kafkaboot.boot.letters import letter_uses
 from kafkaboot.boot.lifecycle import in_thread
 from kafkaboot.boot.outputs import producers_among
 from kafkaboot.boot.pipeline import CIRCUIT, INBOX, SELF, route
+from kafkaboot.boot.transacting import Enclosing
 from kafkaboot.boot.wiring.requests import reply_topic, reply_use
 from kafkaboot.boot.wiring.topics import TopicCheck, topic_places
 from kafkaboot.client import ClientFactory
+from kafkaboot.consumer import ConsumerSettings
 from kafkaboot.declare import hooks, publishing_methods, resolve
 from kafkaboot.errors import DeclarationError
 from kafkaboot.failure import Circuits, DeadLetters, DeadLetterSettings
@@ -66,6 +68,7 @@ async def start(
     container = blueprint.container
     listeners: list[object] = []
     created: list[str] = []
+    joined: list[Producer] = []
     for component in wanted(blueprint):
         instance = container.instance(component)
         await lifecycle.start(component, instance)
@@ -75,16 +78,22 @@ async def start(
             instance.listeners = listeners
         if isinstance(instance, DeadLetters):
             instance.announcements.listeners = listeners
-        if isinstance(instance, Producer) and instance.transactions is not None:
-            instance.transactions.listeners = listeners
+        if isinstance(instance, Producer):
+            if instance.transactions is not None:
+                instance.transactions.listeners = listeners
+            if any(handler.spec.transactional for handler in blueprint.handlers):
+                instance.join_handlers()
+                joined.append(instance)
         if isinstance(instance, TopicCheck):
             created = await in_thread(partial(instance.run, topic_uses(blueprint)))
     groups = _one(container, Groups)
     if groups is not None:
         try:
             inboxes = Inboxes(_one(container, Databases))
-            failures = Failures(container, inboxes)
-            routes = routes_of(blueprint, failures, inboxes)
+            enclosing = Enclosing(container.get(ConsumerSettings), joined)
+            failures = Failures(container, enclosing, inboxes)
+            routes = routes_of(blueprint, failures, enclosing, inboxes)
+            await enclosing.prepare()
             if inboxes.databases is not None:
                 await in_thread(inboxes.databases.prepare)
             positions = inboxes.positions({group: retry_group(group) for group in routes})
@@ -215,30 +224,32 @@ def _takes_part(component: Component) -> bool:
     return bool(component.starts) or (isinstance(component.provides, type) and any(hooks(component.provides)))
 
 
-def routes_of(blueprint: Blueprint, failures: Failures, inboxes: Inboxes) -> dict[str, list[Route]]:
+def routes_of(
+    blueprint: Blueprint, failures: Failures, enclosing: Enclosing, inboxes: Inboxes
+) -> dict[str, list[Route]]:
     """The blueprint's handlers as the engine runs them, by group; what they need is built."""
     routes: dict[str, list[Route]] = {}
     for handler in blueprint.handlers:
-        called = _called(blueprint, handler, inboxes.around(handler))
+        called = _called(blueprint, handler, inboxes.around(handler), enclosing)
         routes.setdefault(handler.group, []).append(failures.wire(handler, called))
     return routes
 
 
 def route_of(blueprint: Blueprint, handler: Handler) -> Route:
-    """One handler with its policy, for a call by hand.
+    """One handler with its policy, for a call by hand: outside of transactions, and its key waits in no retry topic.
 
-    It does not ask first whether its key waits in a retry topic; and what it does in its inbox's transaction is rolled
-    back.
+    What it does in its inbox's transaction is rolled back.
     """
     called = _called(blueprint, handler, Inboxes(_one(blueprint.container, Databases)).rehearsal(handler))
     return replace(Failures(blueprint.container).wire(handler, called), call=called.call)
 
 
-def _called(blueprint: Blueprint, handler: Handler, inbox: Around | None = None) -> Route:
+def _called(blueprint: Blueprint, handler: Handler, inbox: Around | None, enclosing: Enclosing | None = None) -> Route:
     filled = blueprint.container.arguments(handler.demand)
     producers = producers_among(filled)
     owner, circuits, _ = (filled.pop(wish, None) for wish in (SELF, CIRCUIT, INBOX))
-    return route(handler, owner, filled, producers, circuits, request_settings(blueprint), inbox)
+    transacting = enclosing.of(handler.group, handler, producers.get("")) if enclosing is not None else None
+    return route(handler, owner, filled, producers, circuits, request_settings(blueprint), transacting, inbox)
 
 
 def _one(container: Container, wanted: type[Any]) -> Any:

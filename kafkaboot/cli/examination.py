@@ -135,6 +135,7 @@ def _cluster(
         yield from _topics(blueprint, topics, creates=creates, own=own)
         yield from _declared(blueprint, admin, strict=strict, single=single)
         yield from _groups(blueprint, admin)
+        yield from _transactions(blueprint, admin)
     finally:
         admin.close()
 
@@ -205,6 +206,30 @@ def _groups(blueprint: Blueprint, admin: AdminPort) -> Iterator[Finding]:
                 f"may be read, offsets on {_partitions(len(committed))}" if committed else "has committed nothing yet"
             )
             yield Finding(f"group {group}", "ok", said)
+
+
+def _transactions(blueprint: Blueprint, admin: AdminPort) -> Iterator[Finding]:
+    """Whether the brokers allow transactions as long as these."""
+    from kafkaboot.producer import ProducerSettings, TransactionSettings
+
+    settings = blueprint.configuration.bind("kafkaboot.producer", ProducerSettings).transaction
+    if settings is None and not any(handler.spec.transactional for handler in blueprint.handlers):
+        return
+    timeout = (settings or TransactionSettings()).timeout
+    try:
+        most = admin.broker_setting("transaction.max.timeout.ms", TIMEOUT)
+    except ClientError as error:
+        yield _failed("transactions", error)
+        return
+    if most is not None and timeout * 1000 > int(most):
+        yield Finding(
+            "transactions",
+            "fail",
+            f"one may take {timeout:g} s, and the brokers allow {int(most) / 1000:g} s (transaction.max.timeout.ms)",
+            "lower kafkaboot.producer.transaction.timeout, or raise the brokers' maximum",
+        )
+    else:
+        yield Finding("transactions", "ok", f"one may take {timeout:g} s, which the brokers allow")
 
 
 def _partitions(count: int) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from kafkaboot.boot.settings import ApplicationSettings
 from kafkaboot.consumer import ConsumerSettings
-from kafkaboot.producer import ProducerSettings
+from kafkaboot.producer import ProducerSettings, TransactionSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,6 +34,7 @@ def limits(blueprint: Blueprint) -> Iterator[Finding]:
         *_handlers(blueprint, consumer),
         *_publishing(producer, "kafkaboot.producer"),
         *(one for name, other in named.items() for one in _publishing(other, f"kafkaboot.producers.{name}")),
+        *_transacting(blueprint, consumer, producer),
     ]
     yield from (Finding(f"limits: {subject}", verdict, what, todo) for subject, verdict, what, todo in found)
     if not found:
@@ -120,6 +121,38 @@ def _handlers(blueprint: Blueprint, consumer: ConsumerSettings) -> Iterator[Foun
                 f"its first delay of {handler.retry.initial:g} s is longer than its longest, {handler.retry.max:g} s",
                 f"correct kafkaboot.retry.{handler.retry_name}.backoff",
             )
+
+
+def _transacting(blueprint: Blueprint, consumer: ConsumerSettings, producer: ProducerSettings) -> Iterator[Found]:
+    names = [handler.spec.id for handler in blueprint.handlers if handler.spec.transactional]
+    if not names:
+        return
+    timeout = (producer.transaction or TransactionSettings()).timeout
+    if consumer.group_protocol == "classic" and timeout >= consumer.session_timeout:
+        yield (
+            "transaction.timeout",
+            "fail",
+            (
+                f"a transaction of {', '.join(names)} may take {timeout:g} s, and a member is dead after "
+                f"{consumer.session_timeout:g} s: who takes over would wait for it"
+            ),
+            "make kafkaboot.producer.transaction.timeout shorter than kafkaboot.consumer.session-timeout",
+        )
+    if consumer.transaction.linger >= timeout / 2:
+        yield (
+            "transaction.linger",
+            "warn",
+            f"a transaction waits {consumer.transaction.linger:g} s for more, and may take {timeout:g} s in all",
+            "lower kafkaboot.consumer.transaction.linger",
+        )
+    isolation = str(consumer.properties.get("isolation.level", "read_committed"))
+    if isolation != "read_committed":
+        yield (
+            "isolation.level",
+            "fail",
+            f"{', '.join(names)} would make something of records that may be aborted: it is {isolation}",
+            "remove it from kafkaboot.consumer.properties",
+        )
 
 
 def _publishing(producer: ProducerSettings, section: str) -> Iterator[Found]:

@@ -76,6 +76,8 @@ def cells(row: HandlerRow) -> tuple[str, ...]:
     if row.reply:
         topics += " -> (the asker)"
     ordering = row.ordering if row.batch is None else f"{row.ordering}, batch {row.batch}"
+    if row.transactional:
+        ordering += ", transactional"
     retry = row.retry
     if row.retry_delays:
         retry += f", topics {' '.join(row.retry_delays)}"

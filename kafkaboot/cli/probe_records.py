@@ -80,6 +80,15 @@ def written(text: str, handler: Handler, options: Options) -> Given:
         UsageError: The file cannot be read, nothing comes, or a record written as an object is not one.
     """
     raw, source = _bytes(text)
+    return pasted(raw, handler, options, source)
+
+
+def pasted(raw: bytes, handler: Handler, options: Options, source: str) -> Given:
+    """A record from its bytes: a value, or an object that describes a whole record.
+
+    Raises:
+        UsageError: A record written as an object is not one.
+    """
     return _given(_record(raw, handler) or _of_value(raw, handler), handler, options, source)
 
 

@@ -35,6 +35,9 @@ SECTIONS = {
         "probe": Entry("kafkaboot.cli.probe:probe", "a record through the real handler, and nothing gets out"),
         "lag": Entry("kafkaboot.cli.lag:lag", "how far behind each group is"),
     },
+    "Measure": {
+        "bench": Entry("kafkaboot.cli.bench:bench", "what the broker gives, and what a handler takes"),
+    },
     "When handlers failed": {
         "dlq": Entry("kafkaboot.cli.dlq:dlq", "dead letters: list, show, edit, replay, purge"),
     },

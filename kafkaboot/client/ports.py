@@ -82,8 +82,11 @@ class ConsumerPort(Protocol):
     def high_watermarks(self) -> dict[TP, int]:
         """The last known end offset of each assigned partition, from memory, without asking the broker."""
 
-    def membership(self) -> object:
-        """Who this member is, as of its last poll: what `TransactionalPort.send_offsets` is fenced by (KIP-447)."""
+    def membership(self) -> object | None:
+        """Who this member is, as of its last poll: what `TransactionalPort.send_offsets` is fenced by (KIP-447).
+
+        `None` while it is in no generation of its group: a broker takes offsets of such a one without a look.
+        """
 
     def close(self, timeout: float) -> None:
         """Leave the group. The listener's `revoked` is called first for what is still assigned."""

@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     from kafkaboot.config.schema import json_schema
     from kafkaboot.config.settings import ConfigSettings, ProfilesSettings
     from kafkaboot.config.sources import load
-    from kafkaboot.config.units import Duration, Properties, Ratio, Size, parse_duration, parse_ratio, parse_size
+    from kafkaboot.config.units import (
+        Duration,
+        Properties,
+        Ratio,
+        Size,
+        parse_duration,
+        parse_ratio,
+        parse_size,
+        written_size,
+    )
 
 _ROOMS = {
     "Configuration": "configuration",
@@ -44,6 +53,7 @@ _ROOMS = {
     "parse_duration": "units",
     "parse_ratio": "units",
     "parse_size": "units",
+    "written_size": "units",
 }
 
 __all__ = [
@@ -70,6 +80,7 @@ __all__ = [
     "parse_ratio",
     "parse_size",
     "relaxed",
+    "written_size",
 ]
 
 

@@ -59,6 +59,14 @@ def parse_size(value: object) -> int:
     return int(value)
 
 
+def written_size(size: int) -> str:
+    """Bytes as a person writes them: `1 KB`, `100 B`; the largest unit that leaves no fraction."""
+    for power, unit in ((2, "MB"), (1, "KB")):
+        if size >= 1024**power and not size % 1024**power:
+            return f"{size // 1024**power} {unit}"
+    return f"{size} B"
+
+
 def _whole(digits: str, unit: str) -> int:
     if len(digits) > 20:
         raise ValueError(_WANTS_SIZE)

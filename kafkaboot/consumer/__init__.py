@@ -20,7 +20,8 @@ from kafkaboot.consumer.route import (
     Settled,
     Verdict,
 )
-from kafkaboot.consumer.settings import ConsumerSettings, HandlerSettings
+from kafkaboot.consumer.settings import ConsumerSettings, EnclosedSettings, HandlerSettings
+from kafkaboot.consumer.transacting import Transacting, current_worker
 
 __all__ = [
     "Again",
@@ -34,6 +35,7 @@ __all__ = [
     "ConsumerSettings",
     "Counters",
     "Detour",
+    "EnclosedSettings",
     "Failed",
     "Failing",
     "Forwarding",
@@ -42,5 +44,7 @@ __all__ = [
     "Positions",
     "Route",
     "Settled",
+    "Transacting",
     "Verdict",
+    "current_worker",
 ]

@@ -88,8 +88,8 @@ class BackPressure:
         """Records that the next poll may bring: large ones are taken a few at a time."""
         return min(self._settings.poll_records, self.high())
 
-    def hold(self, holdings: Iterable[Holding]) -> None:
-        """Hold the next poll, for at most `HOLD` seconds, while too much is buffered."""
+    def hold(self, holdings: Iterable[Holding], most: float = HOLD) -> None:
+        """Hold the next poll, for at most `HOLD` seconds, or `most`, while too much is buffered."""
         high = self.high()
         if self._at_most <= high:
             return
@@ -97,7 +97,7 @@ class BackPressure:
         self._at_most = sum(holding.buffered() for holding in active)
         if self._at_most <= high:
             return
-        until = self._clock.monotonic() + HOLD
+        until = self._clock.monotonic() + min(HOLD, most)
         woken = False
         while (left := until - self._clock.monotonic()) > 0:
             self._gate.watch()

@@ -40,6 +40,8 @@ class BatchRun:
         left = lane.limit
         lane.at, lane.row = lane.pieces[0][1][0], None
         for chunk, whole in lane.pieces:
+            if self.records and self.assignment.foretold(chunk.records[whole[0]].offset()):
+                break
             todo = whole[:left]
             self._spans.append((chunk, todo))
             records = chunk.records
@@ -51,17 +53,25 @@ class BatchRun:
             if not left:
                 break
 
+    def first(self) -> tuple[Chunk, int]:
+        """The place of the first record."""
+        chunk, todo = self._spans[0]
+        return chunk, todo[0]
+
     def settle(self, count: int | None = None) -> None:
         """Mark the first `count` records (all of them by default) as settled."""
         left = len(self.records) if count is None else count
+        parts = []
         for chunk, todo in self._spans:
-            todo = todo[:left]  # noqa: PLW2901 - the same records, fewer of them
+            parts.append((chunk, todo[:left]))
+            left -= len(parts[-1][1])
+        # From behind: a batch is settled when its first record is, for whoever looks at that one meanwhile.
+        for chunk, todo in reversed(parts):
             if isinstance(todo, range):
                 chunk.settle(todo.start, todo.stop)
             else:
-                for i in todo:
+                for i in reversed(todo):
                     chunk.done[i] = 1
-            left -= len(todo)
 
     def proceed(self) -> bool:
         """All were handled: move the lane on; answers whether it has more to do."""

@@ -113,7 +113,7 @@ class Careful:
 def row_is_over(holding: Holding) -> bool:
     """Whether every handler that was begun came back: with a record settled, or with one that waits for its retry."""
     lanes = holding.lanes.values()
-    if any(each.running for each in lanes):
+    if any(each.running for each in lanes) or not holding.at_rest():
         return False
     return all(not each.pending() or each.failing for each in lanes)
 
@@ -174,7 +174,7 @@ class Beginnings:
             careful = holding.careful if holding is not None else None
             if holding is None or careful is None:
                 del self.careful[tp]
-            elif careful.over(now) and not (careful.singly and self._at_work(holding, now)):
+            elif careful.over(now) and holding.at_rest() and not (careful.singly and self._at_work(holding, now)):
                 holding.assignment.mark = Mark()
                 if self._committer.mark(consumer, {tp: holding}):  # else a death now would blame what is done
                     del self.careful[tp]
@@ -221,6 +221,6 @@ class Beginnings:
 
     def _at_work(self, holding: Holding, now: float) -> bool:
         lanes = holding.lanes.values()
-        if any(each.running for each in lanes):
+        if any(each.running for each in lanes) or not holding.at_rest():
             return True
         return now < self._begins_by and any(each.open and each.pending() and not each.failing for each in lanes)

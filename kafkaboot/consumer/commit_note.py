@@ -83,9 +83,15 @@ def write(
         done_map.encode(position, beyond) if beyond is not None else "",
         # One that was settled while this was put together stands before the position.
         _failed(position, sorted(one for one in attempts if one[0] >= position)[:ATTEMPTS]),
-        _STARTED + ".".join(str(each) for each in mark if each is not None) if mark is not None else "",
+        _mark(mark) if mark is not None else "",
     ]
     return " ".join(part for part in parts if part)
+
+
+def marked(note: str, mark: Mark | None) -> str:
+    """The same note with another mark."""
+    parts = [part for part in note.rstrip("\0").split() if not part.startswith(_STARTED)]
+    return " ".join([*parts, _mark(mark)] if mark is not None else parts)
 
 
 def read(committed: Committed | None) -> Note:
@@ -130,6 +136,10 @@ def _read_failed(position: int, part: str) -> dict[int, Attempts]:
         edge += distance
         found[edge] = Attempts(times, float(since))
     return found
+
+
+def _mark(mark: Mark) -> str:
+    return _STARTED + ".".join(str(each) for each in mark if each is not None)
 
 
 def _read_mark(part: str) -> Mark | None:

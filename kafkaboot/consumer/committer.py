@@ -122,17 +122,22 @@ class Committer:
         Returns:
             Whether they may be handed out; not yet where a rebalance refused the commit: it is heard of by polling.
         """
-        refused = self._write(consumer, holdings)
+        refused = self._write(consumer, holdings, _gather_marks)
         if refused is not None and refused.code in REBALANCING:
             return False
         if refused is not None:
             self._given_up(refused, "should this process die soon, the next owner does not see it")
         return True
 
-    def _write(self, consumer: ConsumerPort, holdings: Mapping[TP, Holding]) -> ClientError | None:
+    def _write(
+        self,
+        consumer: ConsumerPort,
+        holdings: Mapping[TP, Holding],
+        gather: Callable[[Mapping[TP, Holding]], dict[TP, Committed]] | None = None,
+    ) -> ClientError | None:
         """Commit and wait; answers the failure that further tries did not mend."""
         attempt = 1
-        while sent := _gather(holdings):
+        while sent := (gather or _gather)(holdings):
             try:
                 consumer.commit(sent, None)
             except ClientError as error:
@@ -179,5 +184,13 @@ class Committer:
 
 
 def _gather(holdings: Mapping[TP, Holding]) -> dict[TP, Committed]:
-    found = ((tp, holding.to_commit()) for tp, holding in holdings.items())
+    """What is to be committed; what transactions commit is left to them."""
+    found = ((tp, holding.to_commit()) for tp, holding in holdings.items() if not holding.assignment.transactional)
     return {tp: committed for tp, committed in found if committed is not None}
+
+
+def _gather_marks(holdings: Mapping[TP, Holding]) -> dict[TP, Committed]:
+    """The same, and of what transactions commit the mark alone: their offsets move with their records or not at all."""
+    marks = {tp: holding.assignment for tp, holding in holdings.items() if holding.assignment.transactional}
+    found = ((tp, assignment.restated()) for tp, assignment in marks.items() if not assignment.over)
+    return _gather(holdings) | {tp: one for tp, one in found if one is not None and one != marks[tp].committed}

@@ -6,13 +6,14 @@ import logging
 import threading
 from abc import ABC, abstractmethod
 from functools import partial
-from time import time
+from time import monotonic, time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kafkaboot.consumer.route import Again, Away, Detour, Failed, Halt
 from kafkaboot.consumer.telling import Telling
+from kafkaboot.consumer.transacting import Judged, Worker, current_worker
 from kafkaboot.consumer.turnstile import Turnstile
-from kafkaboot.errors import KafkabootError, ProcessDiedError
+from kafkaboot.errors import BatchFailed, KafkabootError, ProcessDiedError
 from kafkaboot.message import HANDLING, explain
 
 if TYPE_CHECKING:
@@ -23,19 +24,23 @@ if TYPE_CHECKING:
     from kafkaboot.consumer.batches import BatchRun
     from kafkaboot.consumer.lanes import Lane, Lanes
     from kafkaboot.consumer.offsets import Assignment, Chunk
-    from kafkaboot.consumer.route import Route
+    from kafkaboot.consumer.route import Route, Verdict
     from kafkaboot.message import RawRecord
 
 log = logging.getLogger("kafkaboot.consumer")
 
 ROOM = 0.005
 """Seconds between two looks at a full producer buffer."""
+SOON = 0.0005
+"""Seconds between two looks at a transaction that has enough."""
 ROW = 64
 """Records that are settled together, while handlers are quick; a commit settles what is handled of a row at work."""
 QUICK = 0.001
 """Seconds that such a row may take; when it takes longer, each record is settled alone."""
 AWAY = 1000
 """Records of one handler and partition that may be on their way to another topic; then its lanes wait."""
+AWAY_ENCLOSED = 400
+"""The same in transactions: each leaves a hole in the map of records done beyond, which must fit into each commit."""
 LOOK = 0.05
 """Seconds between two looks at whether there is room again."""
 
@@ -67,6 +72,8 @@ class Crew(ABC):
         self._arrivals = threading.Lock()
         self._telling = Telling(route, group)
         self._paused: list[Lane] = []
+        self._away = AWAY_ENCLOSED if route.transacting is not None else AWAY
+        self._room = SOON if route.transacting is not None else ROOM
 
     @abstractmethod
     def hand(self, lanes: Lanes, chunk: Chunk, todo: Sequence[int]) -> None:
@@ -129,7 +136,7 @@ class Crew(ABC):
         assignment = chunk.assignment
         if not assignment.live:
             return False
-        if lanes.away >= AWAY:
+        if lanes.away >= self._away:
             self._later(LOOK, lane, error)
             return False
         record, detour = chunk.records[todo[0]], error if isinstance(error, Detour) else None
@@ -140,15 +147,26 @@ class Crew(ABC):
         failed = Failed(record, error, lane.attempt, lane.since if lane.attempt else time(), first)
         verdict = self.route.failing.judge(failed) if detour is None else detour.verdict(failed)
         self._telling.tell(record, error, lane.attempt, verdict)
+        if isinstance(verdict, Again) and not verdict.counts and detour is None:
+            with self._lock:
+                lanes.uncounted(lane, verdict.delay)
+        if self._fell(assignment, record, failed, verdict):
+            return False
+        return self._carry_out(lane, failed, verdict)
+
+    def _carry_out(self, lane: Lane, failed: Failed, verdict: Verdict) -> bool:
+        """Do what was decided of the lane's first record; answers whether the lane has more to do now."""
+        lanes, (chunk, todo) = lane.lanes, lane.pieces[0]
+        assignment = chunk.assignment
         if isinstance(verdict, Again):
-            if not verdict.counts and detour is None:
-                with self._lock:
-                    lanes.uncounted(lane, verdict.delay)
             self._later(verdict.delay, lane)
             return False
         if isinstance(verdict, Halt):
-            self._group.crashed(error)
+            self._group.crashed(failed.error)
             return False
+        if self.route.transacting is not None:
+            # Should the transaction fall, the record is not called again: this is what becomes of it.
+            assignment.judged[failed.record.offset()] = Judged(failed, verdict, 0.0)
         away = isinstance(verdict, Away)
         if away:
             assignment.in_order = False
@@ -162,12 +180,57 @@ class Crew(ABC):
             verdict.send(partial(self._arrived, lanes, chunk, todo[0]), partial(self._wanted, assignment))
         return more
 
-    def _died_of(self, lane: Lane) -> ProcessDiedError | None:
-        """Whether the lane's first record is one at which owners died: then it is not handled again."""
+    def _foretold(self, lane: Lane) -> bool | None:
+        """Where the lane's first record is not to be called now: what it is instead, as `_failed` answers; else `None`.
+
+        It is one at which owners died, or whose last attempt fell together with its transaction.
+        """
         chunk, todo = lane.pieces[0]
-        record = chunk.records[todo[0]]
-        deaths = chunk.assignment.suspects.pop(record.offset(), None)
-        return None if deaths is None else ProcessDiedError(deaths)
+        of, offset = chunk.assignment, chunk.records[todo[0]].offset()
+        deaths = of.suspects.pop(offset, None)
+        if deaths is not None:
+            return self._failed(lane, ProcessDiedError(deaths))
+        judged = of.judged.get(offset)
+        if judged is None:
+            return None
+        if not isinstance(judged.verdict, Again):
+            return self._carry_out(lane, judged.failed, judged.verdict)
+        wait = judged.due - monotonic()
+        if wait > 0:
+            self._later(wait, lane)
+            return False
+        del of.judged[offset]
+        return None
+
+    def _fell(self, assignment: Assignment, record: RawRecord, failed: Failed, verdict: Verdict) -> bool:
+        """Whether the failed record has published something: then its transaction is aborted, and all of it replayed.
+
+        What was decided of the record holds after the replay.
+        """
+        transacting = self.route.transacting
+        if transacting is None or not transacting.stained(assignment, record):
+            return False
+        due = monotonic() + verdict.delay if isinstance(verdict, Again) else 0.0
+        assignment.judged[record.offset()] = Judged(failed, verdict, due)
+        transacting.taint(f"handler {self.route.id} failed on a record for which it had published something")
+        return True
+
+    def _batch_fell(self, run: BatchRun, error: BaseException) -> bool:
+        """The same for a batch that is to be halved: the transaction falls, and a smaller one begins at its place."""
+        transacting, size = self.route.transacting, len(run.records)
+        if transacting is None or size == 1 or not transacting.stained(run.assignment, run.records[0]):
+            return False
+        narrow, index = run.assignment.narrow, error.index if isinstance(error, BatchFailed) else 0
+        narrow[run.records[0].offset()] = index or (size + 1) // 2
+        if index:
+            narrow[run.records[index].offset()] = 1
+        transacting.taint(f"handler {self.route.id} failed on a batch for which it had published something")
+        return True
+
+    def _at_work_as(self, me: int) -> None:
+        """What this task or thread publishes belongs to the transaction of the record that it is at."""
+        if self.route.transacting is not None:
+            current_worker.set(Worker(self._at, me, self.route.transacting))
 
     def is_ready(self, lane: Lane, error: BaseException | None) -> bool:
         """The wait of a lane is over, and with `error` what its record failed of is decided only now."""

@@ -127,6 +127,16 @@ class Dispatch:
                 )
 
     def _check(self, topic: str, routes: list[Route]) -> None:
+        one = next((route for route in routes if route.transactional), None)
+        other = next((route for route in routes if not route.transactional), None)
+        if one is not None and other is not None:
+            raise DeclarationError(
+                f"handler {one.id} of group {self.group!r} is transactional ({one.where}) and {other.id} is not "
+                f"({other.where}), and both take topic {topic!r}: the offset that they share is committed either in "
+                "transactions or outside of them",
+                where=one.where,
+                todo="give one of them its own group (group=...), or let both be transactional",
+            )
         seen: dict[str | None, Route] = {}
         for route in routes:
             other = seen.setdefault(route.type, route)

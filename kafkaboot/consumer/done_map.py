@@ -56,6 +56,11 @@ def encode(position: int, delivered: Iterable[tuple[int, bool]]) -> str:
     return MARK + b64encode(_sum(position, runs) + runs).decode()
 
 
+def may_be_cut(note: str) -> bool:
+    """Whether the map in a commit's note is so long that some of it may have been left out."""
+    return any(len(part) > LIMIT - 60 for part in note.split() if part.startswith(MARK))
+
+
 def decode(position: int, text: str) -> list[range]:
     """The offsets that the map says are done, ascending; empty where it says nothing that can be trusted."""
     if not text.startswith(MARK):

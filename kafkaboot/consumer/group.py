@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from kafkaboot.consumer.offsets import Assignment, Chunk
     from kafkaboot.consumer.route import Positions, Route
     from kafkaboot.consumer.settings import ConsumerSettings
+    from kafkaboot.consumer.transacting import Transacting
     from kafkaboot.health import Health
     from kafkaboot.hooks import OnFailure
 
@@ -74,6 +75,7 @@ class ConsumerGroup:
         self.clock: Clock = clock or SystemClock()
         self.dispatch = Dispatch(name, routes)
         self.poller: Poller | None = None
+        self.transacting: Transacting | None = None
         self.error: BaseException | None = None
         self._clients = clients
         self._died = died
@@ -107,7 +109,11 @@ class ConsumerGroup:
             crew = LoopCrew if route.is_async else ThreadCrew
             self._crews[route.id] = crew(route, loop, self, gate)
         consumer = self._clients.consumer(self.name, self._overrides())
-        committer = Committer(self.name, self.settings.commit_interval, self.clock, self._listeners("on_commit"))
+        listeners = self._listeners("on_commit")
+        committer = Committer(self.name, self.settings.commit_interval, self.clock, listeners)
+        self.transacting = next((route.transacting for route in self.routes if route.transacting is not None), None)
+        if self.transacting is not None:
+            self.transacting.attach(self._reopen, listeners)
         self.poller = Poller(
             consumer,
             self.dispatch,
@@ -117,6 +123,7 @@ class ConsumerGroup:
             committer,
             gate,
             self._listeners("on_rebalance"),
+            self.transacting,
         )
         return consumer
 
@@ -150,6 +157,8 @@ class ConsumerGroup:
         finally:
             for holding in poller.holdings.values():
                 holding.assignment.live = False
+            if self.transacting is not None:
+                self.transacting.close()
             try:
                 consumer.close(CLOSE)
             except Exception as error:
@@ -158,7 +167,8 @@ class ConsumerGroup:
                 loop.call_soon_threadsafe(_answer, ended, drained)
 
     def _overrides(self) -> Mapping[str, object]:
-        return self.settings.client_properties(self.routes[0].start)
+        enclosed = any(route.transactional for route in self.routes)
+        return self.settings.client_properties(self.routes[0].start, committed_only=enclosed)
 
     # --- records to the crews, on the poller's thread
 
@@ -256,6 +266,10 @@ class ConsumerGroup:
     def _review(self) -> None:
         for holding in self._holdings():
             holding.assignment.review()
+        self._reopen()
+
+    def _reopen(self) -> None:
+        """Let the crews take up lanes that are open again."""
         if self._loop is not None and not self._loop.is_closed():
             for crew in self._crews.values():
                 self._loop.call_soon_threadsafe(crew.go_on)

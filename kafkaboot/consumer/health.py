@@ -51,6 +51,9 @@ class GroupHealth:
             return Health(Status.DOWN, details | {"why": "the subscription is refused"})
         if isinstance(poller.trouble, BrokerUnreachableError):
             return Health(Status.OUT_OF_SERVICE, details | {"why": "no broker answers"})
+        if group.transacting is not None and group.transacting.trouble is not None:
+            why = {"why": "no transaction begins", "transactions": str(group.transacting.trouble)}
+            return Health(Status.OUT_OF_SERVICE, details | why)
         if not poller.joined:
             return Health(Status.OUT_OF_SERVICE, details | {"why": "not joined yet"})
         return Health(Status.UP, details)

@@ -97,7 +97,7 @@ class Lanes:
         self._by_key: dict[bytes | None, Lane] = {}
         self._lane = Lane(self, None, [])
         self._lane.busy = False
-        self.open = assignment.live and self.wanted()
+        self.open = assignment.live and not assignment.closing and self.wanted()
         assignment.lanes.append(self)
 
     def wanted(self) -> bool:
@@ -106,8 +106,16 @@ class Lanes:
 
     def add(self, chunk: Chunk, todo: Sequence[int]) -> list[Lane]:
         """Put records into their lanes; answers the lanes that now have work and no worker."""
-        ready = self._added(chunk, todo)
-        return self._remember(ready) if self.assignment.attempts else ready
+        of = self.assignment
+        if not (of.attempts or of.narrow or of.judged):
+            return self._added(chunk, todo)
+        ready: list[Lane] = []
+        start = 0
+        for at, i in enumerate(todo):
+            if at and of.foretold(chunk.records[i].offset()):  # such a record is the first of its piece
+                ready += self._added(chunk, todo[start:at])
+                start = at
+        return self._remember([*ready, *self._added(chunk, todo[start:])])
 
     def _added(self, chunk: Chunk, todo: Sequence[int]) -> list[Lane]:
         ordering = self.route.ordering
@@ -149,6 +157,8 @@ class Lanes:
         self.finished += handled
         self.route.counters.settled += handled
         if pieces:
+            if (of := self.assignment).attempts or of.narrow or of.judged:
+                self._remember([lane])
             return True
         lane.busy = False
         if self.route.ordering == "key":
@@ -213,11 +223,15 @@ class Lanes:
         self.failing.add(lane)
 
     def _remember(self, lanes: list[Lane]) -> list[Lane]:
-        """Count on where the owner before this one left off: a failing record was the first of its lane."""
-        known = self.assignment.attempts
+        """Count on where a record that has failed before stands at the head of its lane."""
+        of = self.assignment
         for lane in lanes:
             chunk, todo = lane.pieces[0]
-            before = known.pop(chunk.records[todo[0]].offset(), None)
+            offset = chunk.records[todo[0]].offset()
+            lane.limit = of.narrow.pop(offset, lane.limit)
+            before = of.attempts.pop(offset, None)
+            if (judged := of.judged.get(offset)) is not None:
+                before = Attempts(max(judged.failed.attempt, 1), judged.failed.since)
             if before is not None:
                 lane.attempt, lane.since = before.times, before.since or time()
                 self._fails(lane)

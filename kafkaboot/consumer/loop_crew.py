@@ -13,7 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from kafkaboot.consumer.batches import BatchRun
-from kafkaboot.consumer.crew import ROOM, Crew, Surroundings
+from kafkaboot.consumer.crew import Crew, Surroundings
 from kafkaboot.consumer.ready import waiting_lanes
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ class LoopCrew(Crew):
         """One worker: lane by lane, record by record, until nothing is ready."""
         me = next(self._workers)
         self._say_what_is_handled(me)
+        self._at_work_as(me)
         ready, at, again = self._ready, self._at, self._handle_batch if self.route.batch_call else self._again
         call, gate = self.route.call, self._gate
         forward = self.route.forwarding.forward if self.route.forwarding else None
@@ -202,11 +203,12 @@ class LoopCrew(Crew):
         assert call is not None
         if not lane.lanes.open:
             return self._held(lane)
-        lane.lanes.retrying()
         i = lane.at = todo[0]
         lane.row = None
-        if chunk.assignment.suspects and (died := self._died_of(lane)) is not None:
-            return self._failed(lane, died)
+        of = chunk.assignment
+        if (of.suspects or of.judged) and (foretold := self._foretold(lane)) is not None:
+            return foretold
+        lane.lanes.retrying()
         try:
             result = await call(chunk.records[i], lane.attempt + 1)
             if self.route.forwarding is None or result is None:
@@ -225,7 +227,7 @@ class LoopCrew(Crew):
             try:
                 forwarding.forward(result, delivered)
             except BufferError:
-                await asyncio.sleep(ROOM)
+                await asyncio.sleep(self._room)
             else:
                 return
 
@@ -233,8 +235,9 @@ class LoopCrew(Crew):
         run = BatchRun(lane, self.route)
         if not run.live:
             return self._held(lane)
-        if run.assignment.suspects and (died := self._died_of(lane)) is not None:
-            return self._failed(lane, died)
+        of = run.assignment
+        if (of.suspects or of.judged) and (foretold := self._foretold(lane)) is not None:
+            return foretold
         assert self.route.batch_call is not None
         try:
             result = await self.route.batch_call(run.records, lane.attempt + 1)
@@ -244,6 +247,8 @@ class LoopCrew(Crew):
                 await self._forward(result, partial(self._batch_acked, run))
         except (Exception, asyncio.CancelledError) as error:
             self._reraise_cancelled(error)
+            if self._batch_fell(run, error):
+                return False
             cause = run.failed(error)
             return cause is None or self._failed(lane, cause)
         return run.proceed()

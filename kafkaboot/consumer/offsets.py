@@ -20,20 +20,24 @@ if TYPE_CHECKING:
 
     from kafkaboot.client import TP
     from kafkaboot.consumer.lanes import Lanes
+    from kafkaboot.consumer.transacting import Judged
     from kafkaboot.message import RawRecord
 
 
 class Chunk:
-    """Records of one partition from one poll, in offset order, and which are settled; `number` tells its age."""
+    """Records of one partition from one poll, in offset order, and which are settled.
 
-    __slots__ = ("assignment", "done", "head", "number", "records")
+    `number` tells its age; `first`, how many records were taken under its assignment before.
+    """
+
+    __slots__ = ("assignment", "done", "first", "head", "number", "records")
     _numbers = count()
 
     def __init__(self, assignment: Assignment, records: list[RawRecord]) -> None:
         self.assignment = assignment
         self.records = records
         self.done = bytearray(len(records))
-        self.head = 0
+        self.head = self.first = 0
         self.number = next(self._numbers)
 
     def settle(self, start: int, stop: int) -> None:
@@ -58,6 +62,12 @@ class Assignment:
         attempts: Of records that failed before they were taken over, by offset; emptied as they come.
         mark: What the commits say of this owner while it is at work; `None` once it leaves in order.
         suspects: Records at which owners died, by offset: how many; they are not handled again.
+        narrow: Records at which a smaller batch begins, by offset: its size. Emptied as they come, like `attempts`.
+        judged: Records whose last attempt fell with its transaction, by offset: what was decided of them holds.
+        transactional: Whether it is committed in transactions: then what is settled is kept until they are.
+        over: Whether nothing of it may enter a transaction any more.
+        closing: Whether no record is begun, as a transaction waits for those at work.
+        passed: How many of the taken records the position has passed.
         refused: Records whose outputs were not delivered, a number for each report; any thread appends to it.
         left: Records on their way to another topic that were left to the next owner, a 1 for each; as for `refused`.
     """
@@ -71,12 +81,16 @@ class Assignment:
         note: Note | None = None,
         in_order: bool = True,
         may_replay: bool = False,
+        transactional: bool = False,
     ) -> None:
         self.tp = tp
         self.epoch = epoch
         self.lanes: list[Lanes] = []
         self._live = True
-        self.may_replay = may_replay
+        self.may_replay = may_replay or transactional
+        self.transactional = transactional
+        self.over = False
+        self.closing = False
         self.writes_map = True
         self.position: int | None = None
         self.committed = committed
@@ -88,7 +102,11 @@ class Assignment:
         self.attempts = dict(note.attempts)
         self.mark: Mark | None = None
         self.suspects: dict[int, int] = {}
+        self.narrow: dict[int, int] = {}
+        self.judged: dict[int, Judged] = {}
         self.held = False
+        self.passed = self._taken = 0
+        self._settled: deque[Chunk] = deque()
         self._known_done = deque(note.done)
         self._newest: RawRecord | None = None
 
@@ -105,7 +123,11 @@ class Assignment:
     def review(self) -> None:
         """Open or close the lanes, after the partition was given back, paused or resumed; from any thread."""
         for lanes in self.lanes:
-            lanes.open = self._live and lanes.wanted()
+            lanes.open = self._live and not self.closing and lanes.wanted()
+
+    def foretold(self, offset: int) -> bool:
+        """Whether something is known of this record from before it was taken."""
+        return offset in self.attempts or offset in self.narrow or offset in self.judged
 
     def suspect(self, offset: int, deaths: int) -> None:
         """A record at which so many owners died: it comes to its handler's crew as one that has failed."""
@@ -125,6 +147,7 @@ class Assignment:
         if not records:
             return chunk, ()
         self.chunks.append(chunk)
+        chunk.first, self._taken = self._taken, self._taken + len(records)
         self._newest = records[-1]
         known = self._known_done
         if not known:
@@ -152,11 +175,15 @@ class Assignment:
             chunk = self.chunks[0]
             first = chunk.done.find(0, chunk.head)
             if first >= 0:
+                self.passed += first - chunk.head
                 chunk.head = first
                 self.position = chunk.records[first].offset()
                 break
+            self.passed += len(chunk.done) - chunk.head
             self.position = chunk.records[-1].offset() + 1
             self.chunks.popleft()
+            if self.transactional:
+                self._settled.append(chunk)
         return self.position
 
     def to_commit(self, attempts: Iterable[tuple[int, Attempts]] = ()) -> Committed | None:
@@ -165,6 +192,11 @@ class Assignment:
         Args:
             attempts: Records that have failed so far, by offset.
         """
+        stand = self.stand(attempts)
+        return None if stand == self.committed else stand
+
+    def stand(self, attempts: Iterable[tuple[int, Attempts]] = ()) -> Committed | None:
+        """The same, whether the broker knows it or not; `None` before the first record."""
         position = self.advance()
         if position is None:
             return None
@@ -173,10 +205,33 @@ class Assignment:
         # Behind a refused output everything is handled again, in order: the next owner must not skip any of it.
         mapped = self.writes_map and not self.in_order and not self.refused
         beyond = self._beyond() if mapped else None
-        answer = Committed(
-            position, commit_note.write(position, beyond, attempts if self.writes_map else (), self.mark)
-        )
-        return None if answer == self.committed else answer
+        return Committed(position, commit_note.write(position, beyond, attempts if self.writes_map else (), self.mark))
+
+    def restated(self) -> Committed | None:
+        """What is committed already, with the mark of now: all that may be said of it outside of a transaction."""
+        stand = self.committed
+        if stand is None or stand.offset is None:
+            first = next((chunk.records[0].offset() for chunk in (*self._settled, *self.chunks)), None)
+            if first is None:
+                return None
+            stand = Committed(first)
+        return Committed(stand.offset, commit_note.marked(stand.metadata, self.mark))
+
+    def acknowledged(self, committed: Committed) -> None:
+        """The broker has this: what stands before it is not handled again."""
+        self.committed = committed
+        for offset in [one for one in self.judged if one < (committed.offset or 0)]:
+            del self.judged[offset]
+        while self._settled and self._settled[0].records[-1].offset() < (committed.offset or 0):
+            self._settled.popleft()
+
+    def kept(self) -> int:
+        """How many of the taken records stand before the committed offset."""
+        stand = (self.committed.offset if self.committed is not None else None) or 0
+        for chunk in (*self._settled, *self.chunks):
+            if chunk.records[-1].offset() >= stand:
+                return chunk.first + sum(record.offset() < stand for record in chunk.records)
+        return self._taken
 
     def crowded(self, limit: int) -> bool:
         """Whether too much is done beyond the position: for the commit's metadata, or to be kept in memory.
@@ -208,9 +263,16 @@ class Assignment:
         return True
 
     def remaining(self) -> list[list[RawRecord]]:
-        """What was taken and must be handled again: everything from the first unsettled record on."""
+        """What was taken and must be handled again: everything from the first unsettled record on.
+
+        Where transactions commit, from the committed offset on, but for what the commit says beside it.
+        """
         self.advance()
-        return [chunk.records[chunk.head :] for chunk in self.chunks]
+        if not self.transactional:
+            return [chunk.records[chunk.head :] for chunk in self.chunks]
+        start = (self.committed.offset if self.committed is not None else None) or 0
+        kept = ([r for r in chunk.records if r.offset() >= start] for chunk in (*self._settled, *self.chunks))
+        return [records for records in kept if records]
 
     def _condense(self) -> None:
         """Keep only the edges of chunks that are settled beyond the position.

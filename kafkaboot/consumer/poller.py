@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,8 @@ from kafkaboot.consumer import commit_note
 from kafkaboot.consumer.backpressure import BackPressure
 from kafkaboot.consumer.careful import Beginnings
 from kafkaboot.consumer.holding import Holding
-from kafkaboot.consumer.offsets import Assignment
+from kafkaboot.consumer.replays import Replays
+from kafkaboot.consumer.window import Window
 from kafkaboot.errors import BrokerUnreachableError, ClientError
 
 if TYPE_CHECKING:
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from kafkaboot.client import Committed, ConsumerPort, RebalanceListener
     from kafkaboot.clock import Clock
     from kafkaboot.consumer.backpressure import Gate
-    from kafkaboot.consumer.commit_note import Note
     from kafkaboot.consumer.committer import Committer
     from kafkaboot.consumer.dispatch import Dispatch
     from kafkaboot.consumer.offsets import Chunk
     from kafkaboot.consumer.route import Route
     from kafkaboot.consumer.settings import ConsumerSettings
+    from kafkaboot.consumer.transacting import Transacting
     from kafkaboot.hooks import OnRebalance
     from kafkaboot.message import RawRecord
 
@@ -61,6 +61,7 @@ class Poller:
         dispatch: Which handler takes which record.
         hand_out: Gives work to the crews; called on this thread.
         rebalanced: Who wants to hear of rebalances.
+        transacting: The group's transactions, where a handler has some.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Poller:
         committer: Committer,
         gate: Gate,
         rebalanced: Sequence[OnRebalance] = (),
+        transacting: Transacting | None = None,
     ) -> None:
         self.consumer = consumer
         self.holdings: dict[TP, Holding] = {}
@@ -91,8 +93,9 @@ class Poller:
         self._committer = committer
         self._rebalanced = rebalanced
         self._pressure = BackPressure(settings, clock, self.gate)
-        self._undelivered: deque[tuple[Assignment, object]] = deque()
-        self._epoch = 0
+        self._transacting = transacting
+        self._replays = Replays(consumer, dispatch, self.holdings, clock, self._take_again)
+        self.undelivered = self._replays.undelivered
         self._beginnings = Beginnings(committer, clock)
         self._next_ends = 0.0
         self._patient_until = clock.monotonic() + PATIENT
@@ -109,13 +112,18 @@ class Poller:
 
     def turn(self) -> None:
         """One round."""
-        self._pressure.hold(self.holdings.values())
-        self._poll(SHORTLY if self._beginnings.careful else POLL)
+        wait = SHORTLY if self._beginnings.careful else POLL
+        if self._transacting is None:
+            self._pressure.hold(self.holdings.values())
+        else:
+            wait = min(wait, self._transacting.wait(self.holdings))
+            self._pressure.hold(self.holdings.values(), wait)
+        self._poll(wait)
         self._committer.due(self.consumer, self.holdings)
-        if self._undelivered:
-            self._note_undelivered()
-        if self._beginnings.careful:
-            self._go_carefully()
+        if self._transacting is not None:
+            self._transacting.turn(self.consumer, self.holdings)
+        self._replays.begin()
+        self._hand_out_more()
         self._tend()
 
     def stop(self, drain_until: float) -> None:
@@ -123,10 +131,6 @@ class Poller:
         self.drain_until = drain_until
         self.stopping = True
         self.gate.progressed()
-
-    def undelivered(self, assignment: Assignment, error: object) -> None:
-        """An output was not delivered: its partition's records are handled again; from any thread."""
-        self._undelivered.append((assignment, error))
 
     def _poll(self, timeout: float) -> None:
         try:
@@ -182,7 +186,16 @@ class Poller:
         if holding.careful is not None:
             holding.careful.put(chunk, todo)
         else:
+            self._pass_on(holding, chunk, todo, work)
+
+    def _pass_on(self, holding: Holding, chunk: Chunk, todo: Sequence[int], work: Work) -> None:
+        """Hand out, as far as it may be."""
+        if holding.window is None:
             self._allot(holding, chunk, todo, work)
+            return
+        holding.window.put(chunk, todo)
+        for part, of_it in holding.window.next(holding.assignment):
+            self._allot(holding, part, of_it, work)
 
     def _allot(self, holding: Holding, chunk: Chunk, todo: Sequence[int], work: Work) -> None:
         """Each record to the handler that takes it; what none takes is settled."""
@@ -197,47 +210,26 @@ class Poller:
                 if i not in claims:
                     chunk.done[i] = 1
 
-    def _go_carefully(self) -> None:
+    def _hand_out_more(self) -> None:
+        """What was kept, now that records before it are settled."""
         work: Work = []
-        for holding, chunk, todo in self._beginnings.next_rows(self.consumer, self.holdings):
-            self._allot(holding, chunk, todo, work)
+        if self._beginnings.careful:
+            for holding, chunk, todo in self._beginnings.next_rows(self.consumer, self.holdings):
+                self._pass_on(holding, chunk, todo, work)
+        for holding in self.holdings.values() if self._transacting is not None else ():
+            if holding.window is not None and holding.assignment.live:
+                for chunk, todo in holding.window.next(holding.assignment):
+                    self._allot(holding, chunk, todo, work)
         if work:
             self._hand_out(work)
 
-    # --- undelivered outputs
-
-    def _note_undelivered(self) -> None:
-        while self._undelivered:
-            assignment, error = self._undelivered.popleft()
-            holding = self.holdings.get(assignment.tp)
-            if holding is None or holding.assignment is not assignment or not assignment.live:
-                continue
-            assignment.live = False
-            self.consumer.pause([assignment.tp])
-            delay = holding.replay_later(self._clock.monotonic())
-            log.error(
-                "group %s: %s[%d]: what a handler returned was not delivered: %s; "
-                "nothing is lost: its record and those after it are handled again in %.1f s",
-                self._dispatch.group,
-                assignment.tp.topic,
-                assignment.tp.partition,
-                error,
-                delay,
-            )
-
-    def _replay(self, tp: TP, holding: Holding) -> None:
-        """Handle again everything from the first unsettled record on, under a new epoch."""
-        old = holding.assignment
-        fresh = self._assignment(tp, old.committed, None)
-        holding.forget()
+    def _take_again(self, tp: TP, kept: list[list[RawRecord]]) -> None:
+        """Hand out what was polled before, under a new epoch."""
         work: Work = []
-        self.holdings[tp] = holding.renewed(fresh)
-        for records in old.remaining():
+        for records in kept:
             self._take_run(tp, records, work)
-        fresh.position = old.position
         if work:
             self._hand_out(work)
-        self.consumer.resume([tp])
 
     def _tend(self) -> None:
         pause, resume = self._pressure.judge(self.holdings)
@@ -255,9 +247,7 @@ class Poller:
             self.ends = self.consumer.high_watermarks()
             self._say_that_it_waits(now)
             self._ask_again()
-        for tp, holding in list(self.holdings.items()):
-            if holding.replay_at is not None and now >= holding.replay_at and holding.quiet():
-                self._replay(tp, holding)
+        self._replays.due()
 
     def _ask_again(self) -> None:
         """Whether brokers that were gone are back, where no record comes to tell."""
@@ -288,7 +278,9 @@ class Poller:
         for tp in partitions:
             committed = known.get(tp)
             note = commit_note.read(committed)
-            holding = self.holdings[tp] = Holding(self._assignment(tp, committed, note))
+            holding = self.holdings[tp] = Holding(self._replays.assignment(tp, committed, note))
+            if holding.assignment.transactional:
+                holding.window = Window(by_key=not holding.assignment.in_order)
             self._beginnings.begin(tp, holding, note.mark, self._dispatch.deaths(tp.topic))
             if committed is not None and committed.offset is not None:
                 starts[tp] = committed.offset
@@ -304,11 +296,12 @@ class Poller:
     def lost(self, partitions: Sequence[TP]) -> None:
         """They belong to somebody else already: forget at once."""
         self.joined = False
-        for tp in partitions:
-            holding = self.holdings.pop(tp, None)
-            if holding is not None:
-                holding.assignment.live = False
-                holding.forget()
+        gone = [self.holdings.pop(tp) for tp in partitions if tp in self.holdings]
+        for holding in gone:
+            holding.assignment.live = False
+            holding.forget()
+        if self._transacting is not None:
+            self._transacting.lose(holding.assignment for holding in gone)
         self._announce("lost", partitions)
 
     def give_back(self, partitions: Sequence[TP], until: float) -> bool:
@@ -318,6 +311,8 @@ class Poller:
             holding.assignment.live = False
         quiet = self._wait_quiet(list(leaving.values()), until, poll=False)
         self._committer.last(self.consumer, leaving, self.holdings)
+        if self._transacting is not None:
+            self._transacting.finish(self.consumer, leaving, self.holdings, until, None)
         for tp, holding in leaving.items():
             holding.forget()
             del self.holdings[tp]
@@ -331,32 +326,27 @@ class Poller:
             if poll:
                 self._poll(0.01)
             self._committer.due(self.consumer, self.holdings, wait=not poll)
+            if self._transacting is not None:
+                self._transacting.turn(self.consumer, self.holdings)
             self.gate.wait(0.01)
         return True
 
     def _committed(self, partitions: Sequence[TP]) -> Mapping[TP, Committed]:
-        until = self._clock.monotonic() + ASK
+        # Transactions rest on it: what the map says was published already, and a predecessor's may still be open.
+        rests = any(route.transactional for tp in partitions for route in self._dispatch.routes_of(tp.topic))
+        until = self._clock.monotonic() + (self._settings.max_poll_interval / 2 if rests else ASK)
         while True:
+            self.heartbeat = self._clock.monotonic()
             try:
                 return self.consumer.committed(partitions, ASK)
             except ClientError as error:
                 if error.fatal or not error.retriable or self._clock.monotonic() >= until:
+                    if rests:
+                        raise
                     # The client reads the offset by itself then; only the map of records done beyond is unknown.
                     log.warning("group %s: where it stands is not known yet: %s", self._dispatch.group, error)
                     return {}
                 self.gate.wait(0.1)
-
-    def _assignment(self, tp: TP, committed: Committed | None, note: Note | None) -> Assignment:
-        self._epoch += 1
-        routes = self._dispatch.routes_of(tp.topic)
-        return Assignment(
-            tp,
-            self._epoch,
-            committed=committed,
-            note=note,
-            in_order=len(routes) == 1 and routes[0].ordering == "partition",
-            may_replay=any(route.forwarding is not None for route in routes),
-        )
 
     def _announce(self, kind: str, partitions: Sequence[TP]) -> None:
         self.rebalances += 1
@@ -385,8 +375,17 @@ class Poller:
             log.warning("group %s: draining was cut short: %s", self._dispatch.group, error.line)
         until = max(self.drain_until, self._clock.monotonic() + CATCH_UP)
         self._committer.last(self.consumer, self.holdings, self.holdings, lambda: self._catch_up(until))
+        if self._transacting is not None:
+            self._transacting.finish(self.consumer, self.holdings, self.holdings, until, self._stay)
         self.holdings.clear()
         return quiet
+
+    def _stay(self) -> None:
+        """Poll, so that this process stays a member until its last transaction has ended."""
+        try:
+            self._poll(SHORTLY)
+        except ClientError as error:
+            log.debug("group %s: %s", self._dispatch.group, error.line)
 
     def _catch_up(self, until: float) -> bool:
         """Poll, so that a rebalance goes on; answers whether there is time for another try."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from kafkaboot.client import TP
     from kafkaboot.consumer.offsets import Assignment
+    from kafkaboot.consumer.transacting import Transacting
     from kafkaboot.message import RawRecord
 
 Ordering = Literal["partition", "key", "unordered"]
@@ -68,6 +69,10 @@ class Forwarding(Protocol):
     `forward` hands over everything that one call returned. `delivered(error, _)` is called exactly once, on any
     thread, when all of it is delivered (`error` is None) or something is not. It raises `BufferError` when there is
     no room, with nothing handed over.
+
+    `delivered` is a `partial` whose first argument is what the call was made for: a `Chunk`, with the record's index as
+    the second one, or a `BatchRun`. In a transaction nobody waits for deliveries: it is called at once, or never when
+    the record's partition has gone meanwhile.
     """
 
     def forward(self, result: Any, delivered: Callable[[object | None, Any], None]) -> None:
@@ -215,6 +220,8 @@ class Route:
         plain: The shorter way to the same as `call`, where there is one.
         batch: The largest batch, in records.
         is_async: Whether the calls answer coroutines.
+        transactional: Whether outputs and offsets become visible together.
+        transacting: Its group's transactions, where it is.
         stuck_after: Seconds in one call after which a handler is reported as stuck.
         deaths: After so many deaths of the process at one record, it is not handled again.
         paused: Whether an operator has paused it.
@@ -234,6 +241,8 @@ class Route:
     plain: Plain | None = None
     batch: int = 500
     forwarding: Forwarding | None = None
+    transactional: bool = False
+    transacting: Transacting | None = None
     stuck_after: float | None = None
     deaths: int = 3
     paused: bool = False

@@ -12,6 +12,20 @@ from kafkaboot.config import Duration, Size, kebab
 Positive = Annotated[int, Field(ge=1)]
 
 
+class EnclosedSettings(BaseModel):
+    """`kafkaboot.consumer.transaction`: when a transaction of handlers with `transactional=True` ends.
+
+    How long one may take at most is `kafkaboot.producer.transaction.timeout`.
+    """
+
+    model_config = ConfigDict(extra="forbid", alias_generator=kebab, populate_by_name=True, frozen=True)
+
+    max_records: Positive = Field(500, description="Records published in one transaction, about.")
+    linger: Duration = Field(
+        0.02, description="How long one waits for more from its first record on; while nothing is at hand, not at all."
+    )
+
+
 class ConsumerSettings(BaseModel):
     """`kafkaboot.consumer`: how the groups of this application poll, hold back, commit and stop."""
 
@@ -38,6 +52,9 @@ class ConsumerSettings(BaseModel):
     commit_interval: Duration = Field(1.0, description="Time between two commits.")
     drain_timeout: Duration = Field(20.0, description="How long stopping waits for handlers that are at work.")
     revoke_timeout: Duration = Field(20.0, description="How long a partition that is taken away waits for them.")
+    transaction: EnclosedSettings = Field(
+        EnclosedSettings(), description="When the transactions of handlers with `transactional=True` end."
+    )
     stuck_after: Duration = Field(600.0, description="A handler at work for longer turns liveness DOWN.")
     poll_stalled_after: Duration = Field(30.0, description="No poll for this long turns liveness DOWN.")
     properties: dict[str, str | int | float | bool] = Field(
@@ -52,11 +69,13 @@ class ConsumerSettings(BaseModel):
                 raise ValueError(f"{name} would commit records that are not handled: remove it, kafkaboot commits")
         return properties
 
-    def client_properties(self, start: Literal["earliest", "latest"]) -> Properties:
+    def client_properties(self, start: Literal["earliest", "latest"], *, committed_only: bool = False) -> Properties:
         """What the client is told; `properties` win over everything else.
 
         Args:
             start: Where a group without a committed offset begins.
+            committed_only: Whether a handler of the group is transactional: it sees nothing that may be aborted, and
+                its offsets are read once no transaction is about to change them (KIP-447).
         """
         session = int(self.session_timeout * 1000)
         properties = (
@@ -76,7 +95,7 @@ class ConsumerSettings(BaseModel):
             }
         if self.instance_id:
             properties["group.instance.id"] = self.instance_id
-        return properties | self.properties
+        return properties | ({"isolation.level": "read_committed"} if committed_only else {}) | self.properties
 
 
 class HandlerSettings(BaseModel):
@@ -95,6 +114,7 @@ class HandlerSettings(BaseModel):
     retry: str | Literal[False] | None = None
     on_exhausted: Literal["dead-letter", "skip", "stop"] | None = None
     circuit: str | None = Field(None, pattern=r"^\w[\w-]*$", description="A name under `kafkaboot.circuits`.")
+    transactional: bool | None = Field(None, description="Outputs and offsets become visible together.")
     start: Literal["earliest", "latest"] | None = None
     inbox: bool | str | None = Field(None, description="`true`, or a name under `kafkaboot.databases`.")
     inbox_key: str | None = Field(None, description="The header that says which records are repetitions.")

@@ -12,7 +12,7 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from kafkaboot.consumer.batches import BatchRun
-from kafkaboot.consumer.crew import ROOM, Crew, Surroundings
+from kafkaboot.consumer.crew import Crew, Surroundings
 from kafkaboot.consumer.workers import Workers
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class ThreadCrew(Crew):
     def handle(self, lane: Lane) -> bool:
         """Handle the lane's first piece, on a worker's thread; answers whether the lane is ready for more."""
         me = threading.get_ident()
+        self._at_work_as(me)
         self._at[me] = lane
         try:
             return self._piece(lane)
@@ -133,8 +134,9 @@ class ThreadCrew(Crew):
             return self._held(lane)
         i = lane.at = todo[0]
         lane.row = None
-        if chunk.assignment.suspects and (died := self._died_of(lane)) is not None:
-            return self._failed(lane, died)
+        of = chunk.assignment
+        if (of.suspects or of.judged) and (foretold := self._foretold(lane)) is not None:
+            return foretold
         call = self.route.call
         assert call is not None
         with self._lock:
@@ -157,7 +159,7 @@ class ThreadCrew(Crew):
             try:
                 forwarding.forward(result, delivered)
             except BufferError:
-                sleep(ROOM)
+                sleep(self._room)
             else:
                 return
 
@@ -166,8 +168,9 @@ class ThreadCrew(Crew):
             run = BatchRun(lane, self.route)
         if not run.live:
             return self._held(lane)
-        if run.assignment.suspects and (died := self._died_of(lane)) is not None:
-            return self._failed(lane, died)
+        of = run.assignment
+        if (of.suspects or of.judged) and (foretold := self._foretold(lane)) is not None:
+            return foretold
         assert self.route.batch_call is not None
         try:
             result = self.route.batch_call(run.records, lane.attempt + 1)
@@ -176,6 +179,8 @@ class ThreadCrew(Crew):
             else:
                 self._forward(result, partial(self._batch_acked, run))
         except Exception as error:
+            if self._batch_fell(run, error):
+                return False
             with self._lock:
                 cause = run.failed(error)
             return cause is None or self._failed(lane, cause)

@@ -33,6 +33,7 @@ def event_handler(
     retry: str | RetryPolicy | Literal[False] | None = None,
     on_exhausted: Exhausted | None = None,
     circuit: str | None = None,
+    transactional: bool | None = None,
     filter: Callable[[Record], bool] | None = None,  # noqa: A002
     start: Start | None = None,
     inbox: bool | str | None = None,
@@ -60,6 +61,8 @@ def event_handler(
             settled and counted) or `"stop"` (the application ends, the record is kept).
         circuit: The name of the circuit through which the handler is called: while it is open, records wait in their
             lanes, and none is given up. Default: none.
+        transactional: Whether what it publishes and the offsets of its records are one Kafka transaction: readers of
+            committed records see the outputs of each record once, whatever dies or is tried again. Default: False.
         filter: A predicate on the record; what it refuses is settled and counted as filtered.
         start: Where a group without offsets begins, `"earliest"` (default) or `"latest"`.
         inbox: `True`, or a name under `kafkaboot.databases`: the handler is called in a transaction of that database,
@@ -91,6 +94,7 @@ def event_handler(
         "retry": retry,
         "on_exhausted": on_exhausted,
         "circuit": circuit,
+        "transactional": transactional,
         "filter": filter,
         "start": start,
         "inbox": inbox,
@@ -152,6 +156,10 @@ def _checked(given: dict[str, Any], where: str) -> dict[str, Any]:
         checks.one_of("event_handler", "on_exhausted", given["on_exhausted"], choices, where)
     if "circuit" in given:
         checks.circuit("event_handler", given["circuit"], where)
+    if not isinstance(given.get("transactional", False), bool):
+        raise DeclarationError(
+            f"@event_handler: transactional must be True or False, not {given['transactional']!r}", where=where
+        )
     if not isinstance(given.get("reply", False), bool):
         raise DeclarationError(
             f"@event_handler: reply={given['reply']!r} is neither True nor False",

@@ -165,6 +165,7 @@ class HandlerSpec:
         retry: A policy's name, a policy, or `False`.
         on_exhausted: What becomes of a record after its last attempt.
         circuit: The name of the circuit through which it is called.
+        transactional: Whether what it publishes and its offsets become visible together.
         filter: A predicate on the record; what it refuses is settled and counted.
         start: Where a new group begins.
         inbox: Whether it is called in a database's transaction: `True`, or the database's name.
@@ -189,6 +190,7 @@ class HandlerSpec:
     retry: str | RetryPolicy | Literal[False] = "default"
     on_exhausted: Exhausted = "dead-letter"
     circuit: str | None = None
+    transactional: bool = False
     filter: Callable[[Record], bool] | None = None
     start: Start = "earliest"
     inbox: bool | str = False

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from kafkaboot.failure.circuits import Circuits, forget
     from kafkaboot.failure.dead_letter import DeadLetters
     from kafkaboot.failure.dead_letter_settings import DeadLetterSettings
+    from kafkaboot.failure.enclosed_letters import EnclosedLetters
     from kafkaboot.failure.fingerprints import fingerprint
     from kafkaboot.failure.guard import Holder, around
     from kafkaboot.failure.key_order import KeyOrder
@@ -40,6 +41,7 @@ _ROOMS = {
     "DeadLetterSettings": "dead_letter_settings",
     "DeadLetters": "dead_letter",
     "Elsewhere": "recovery",
+    "EnclosedLetters": "enclosed_letters",
     "Holder": "guard",
     "Letter": "letter",
     "LetterFunction": "announcements",
@@ -64,6 +66,7 @@ __all__ = [
     "DeadLetterSettings",
     "DeadLetters",
     "Elsewhere",
+    "EnclosedLetters",
     "Holder",
     "KeyOrder",
     "Letter",

@@ -12,7 +12,6 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from kafkaboot.client.presets import PRODUCER
 from kafkaboot.clock import SystemClock
 from kafkaboot.consumer import Away, Backoff
 from kafkaboot.errors import ClientError, KafkabootError
@@ -22,6 +21,7 @@ from kafkaboot.failure.fingerprints import fingerprint
 from kafkaboot.failure.letter import letter_at
 from kafkaboot.failure.letter_headers import headers_of, origin_of
 from kafkaboot.failure.letter_job import TOO_LARGE, LetterJob
+from kafkaboot.failure.letter_properties import ALONE, PROPERTIES
 from kafkaboot.health import Health, Status
 from kafkaboot.message.headers import KB_RETRY_DUE
 
@@ -32,21 +32,12 @@ if TYPE_CHECKING:
     from kafkaboot.clock import Clock
     from kafkaboot.consumer import Failed
     from kafkaboot.failure.dead_letter_settings import DeadLetterSettings
+    from kafkaboot.failure.enclosed_letters import EnclosedLetters
     from kafkaboot.failure.letter_topics import LetterTopics
     from kafkaboot.message import Headers, RawRecord
 
 log = logging.getLogger("kafkaboot.failure")
 
-PROPERTIES: Mapping[str, object] = {
-    **PRODUCER,
-    "linger.ms": 2,
-    # What was consumed can be written again: only the topic's own limit counts.
-    "message.max.bytes": 64 * 2**20,
-    # Longer than a broker's restart: a letter that the client gives up may have been written, and is written twice.
-    "message.timeout.ms": 120_000,
-}
-ALONE: Mapping[str, object] = {"batch.num.messages": 1, "linger.ms": 0}
-"""A topic's limit counts for a batch as a whole: alone, a letter that is refused is too large itself."""
 BACKOFF = Backoff(0.2, 30.0)
 ROOM = 0.02
 """Seconds until a full buffer is tried again."""
@@ -119,13 +110,13 @@ class DeadLetters:
 
     # --- what judges call
 
-    def away(self, failed: Failed, handler: str, group: str) -> Away:
-        """The way of a failed record to the dead letters of its group."""
+    def away(self, failed: Failed, handler: str, group: str, enclosed: EnclosedLetters | None = None) -> Away:
+        """The way of a failed record to the dead letters of its group; `enclosed` in its handler's transaction."""
         origin = origin_of(failed.record, group)
         topic = self.settings.topic_for(origin.topic, group)
         partition = origin.partition if self.settings.partition == "same" else -1
         return Away(
-            partial(self.send, failed, handler, group, topic, partition),
+            partial(self.send, failed, handler, group, topic, partition, enclosed=enclosed),
             "dead_lettered",
             f"the record goes to the dead letters in {topic}",
         )
@@ -142,6 +133,7 @@ class DeadLetters:
         *,
         due: float | None = None,
         delivered: Callable[[RawRecord], None] | None = None,
+        enclosed: EnclosedLetters | None = None,
     ) -> None:
         """Write the letter of a failed record, or its copy in a retry topic; any thread, returns at once.
 
@@ -153,10 +145,12 @@ class DeadLetters:
             partition: Its partition there; -1: chosen by the key.
             settled: Called once, on any thread, when the broker has acknowledged the letter; never otherwise.
             wanted: Asked before each attempt; after a no the letter is left to the record's next owner.
-            due: See `LetterJob`, as for `delivered`.
+            due: See `LetterJob`.
             delivered: See there.
+            enclosed: See there.
         """
-        self._later(LetterJob(failed, handler, group, topic, partition, settled, wanted, due, delivered), 0.0)
+        job = LetterJob(failed, handler, group, topic, partition, settled, wanted, due, delivered, enclosed)
+        self.later(job, enclosed.delay(job) if enclosed else 0.0)
 
     # --- what operators see
 
@@ -217,7 +211,8 @@ class DeadLetters:
 
     # --- the writer's thread
 
-    def _later(self, job: LetterJob, delay: float) -> None:
+    def later(self, job: LetterJob, delay: float) -> None:
+        """Write it so many seconds later."""
         with self._change:
             self._flying.pop(job, None)
             if self._closed:
@@ -246,9 +241,8 @@ class DeadLetters:
                     return heapq.heappop(self._waiting).job
                 self._look_at_slow(now)
                 pauses = [self._waiting[0].at - now] if self._waiting else []
-                if self._flying:
-                    pauses.append(SLOW)
-                self._change.wait(min(pauses) if pauses else None)
+                pauses += [SLOW] if self._flying else []
+                self._change.wait(min(pauses, default=None))
             return None
 
     def _look_at_slow(self, now: float) -> None:
@@ -265,7 +259,7 @@ class DeadLetters:
 
     def _write(self, job: LetterJob) -> None:
         if not job.wanted():
-            self._leave(job)
+            self.leave(job)
             return
         try:
             if job.headers is None:
@@ -283,6 +277,9 @@ class DeadLetters:
             self._failed(job, ClientError(f"{type(error).__name__}: {error}", todo="report it, with the log"))
 
     def _produce(self, job: LetterJob) -> None:
+        if job.enclosed is not None:
+            job.enclosed.write(job)
+            return
         record, port = job.failed.record, self._port(job.alone)
         job.sent = monotonic()
         with self._change:
@@ -296,7 +293,7 @@ class DeadLetters:
                 self._failed(job, lost)
             else:
                 port.serve(ROOM)
-                self._later(job, ROOM)
+                self.later(job, ROOM)
 
     def _headers(self, job: LetterJob) -> Headers:
         due = [] if job.due is None else [(KB_RETRY_DUE, str(round(job.due * 1000)).encode())]
@@ -328,15 +325,17 @@ class DeadLetters:
             if job.delivered is not None:
                 job.delivered(record)
             job.settled()
-            if job.due is None and self.announcements.wanted:
-                self._announce(job, record)
+            self.announce(job, record)
         finally:
             with self._change:
                 self._flying.pop(job, None)
                 self.written += job.due is None
                 self._change.notify_all()
 
-    def _announce(self, job: LetterJob, written: RawRecord) -> None:
+    def announce(self, job: LetterJob, written: RawRecord) -> None:
+        """Tell whoever wants to hear of letters."""
+        if job.due is not None or not self.announcements.wanted:
+            return
         record = job.failed.record
         kind, stamp = written.timestamp()
         at = (job.topic, written.partition(), written.offset())
@@ -348,10 +347,10 @@ class DeadLetters:
         if error.code in TOO_LARGE:
             if reported and not job.alone:
                 job.alone = True
-                self._later(job, 0.0)
+                self.later(job, 0.0)
                 return
             if job.shorten():
-                self._later(job, 0.0)
+                self.later(job, 0.0)
                 return
             error = job.too_large(error)
         elif error.code == "_UNKNOWN_PARTITION" and job.partition >= 0:
@@ -362,7 +361,19 @@ class DeadLetters:
         job.failures += 1
         if not self._closed:
             self._alarm.failed(job.topic, job, job.where, error)
-        self._later(job, self._backoff.delay(job.failures))
+        self.later(job, self._backoff.delay(job.failures))
+
+    def refused(self, job: LetterJob, error: ClientError) -> None:
+        """A transaction fell because of this letter, and will again."""
+        self._alarm.failed(job.topic, job.where, job.where, error)
+
+    def stands(self, job: LetterJob, record: RawRecord | None) -> None:
+        """The transaction with this letter is committed."""
+        self._alarm.ended(job.topic, job.where, written=True)
+        with self._change:
+            self.written += job.due is None
+        if record is not None:
+            self.announce(job, record)
 
     def _to_any_partition(self, job: LetterJob) -> None:
         with self._change:
@@ -377,9 +388,10 @@ class DeadLetters:
                 job.where,
             )
         job.partition = -1
-        self._later(job, 0.0)
+        self.later(job, 0.0)
 
-    def _leave(self, job: LetterJob) -> None:
+    def leave(self, job: LetterJob) -> None:
+        """It is its record's next owner's."""
         self._alarm.ended(job.topic, job, written=False)
         with self._change:
             self.given_up += 1

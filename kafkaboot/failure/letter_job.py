@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kafkaboot.consumer import Failed
+    from kafkaboot.failure.enclosed_letters import EnclosedLetters
     from kafkaboot.message import Headers, RawRecord
 
 SHORT_MESSAGE = 200
@@ -36,6 +37,7 @@ class LetterJob:
         wanted: Whether it is still ours to write.
         due: When the record is to be tried again, in seconds since the epoch: then it is no letter.
         delivered: Called before `settled`, with what was written.
+        enclosed: Writes it in a transaction, together with the offset of its record; `None`: it is written by itself.
         headers: The letter's, once made.
         failures: Writes that failed.
         alone: Whether it goes in a batch of its own.
@@ -52,6 +54,7 @@ class LetterJob:
     wanted: Callable[[], bool]
     due: float | None = None
     delivered: Callable[[RawRecord], None] | None = None
+    enclosed: EnclosedLetters | None = None
     headers: Headers | None = None
     failures: int = 0
     alone: bool = False

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from kafkaboot.consumer import BatchCall, Call, Failed
     from kafkaboot.failure.dead_letter import DeadLetters
+    from kafkaboot.failure.enclosed_letters import EnclosedLetters
     from kafkaboot.failure.key_order import KeyOrder
     from kafkaboot.failure.recovery import Delays
     from kafkaboot.message import RawRecord
@@ -74,7 +75,7 @@ class RetryTopics:
         group: str,
         sources: Sequence[str],
         delays: Sequence[float],
-        writer: DeadLetters,
+        writer: DeadLetters | EnclosedLetters,
         order: KeyOrder | None = None,
         time_limit: float | None = None,
     ) -> None:

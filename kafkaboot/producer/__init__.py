@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kafkaboot.producer.answers import Answers, answering
     from kafkaboot.producer.attempts import Attempts
-    from kafkaboot.producer.bind import Binding, publishing, returns_many
-    from kafkaboot.producer.delivery import Delivery
+    from kafkaboot.producer.bind import Binding, outputs, publishing, returns_many
+    from kafkaboot.producer.delivery import FELL, Delivery
     from kafkaboot.producer.envelope import Envelope, EnvelopeKind, GivenHeaders, explained
     from kafkaboot.producer.forward import Forward
     from kafkaboot.producer.health import ProducerHealth
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from kafkaboot.producer.pool import Transactions
     from kafkaboot.producer.receipt import Receipt, Receipts
     from kafkaboot.producer.requests import Requests
+    from kafkaboot.producer.seat import Seat
     from kafkaboot.producer.sender import Producer
     from kafkaboot.producer.settings import ProducerSettings, RequestSettings, TransactionSettings
     from kafkaboot.producer.shared import SharedPorts
@@ -30,6 +31,7 @@ _FILES = {
     "Attempts": "attempts",
     "Answers": "answers",
     "answering": "answers",
+    "FELL": "delivery",
     "Binding": "bind",
     "Delivery": "delivery",
     "Envelope": "envelope",
@@ -44,6 +46,7 @@ _FILES = {
     "RequestSettings": "settings",
     "Requests": "requests",
     "SharedPorts": "shared",
+    "Seat": "seat",
     "SyncProducer": "sync",
     "SyncTransaction": "transaction",
     "Transaction": "transaction",
@@ -51,11 +54,13 @@ _FILES = {
     "Transactions": "pool",
     "explained": "envelope",
     "key_bytes": "key",
+    "outputs": "bind",
     "publishing": "bind",
     "returns_many": "bind",
 }
 
 __all__ = [
+    "FELL",
     "Answers",
     "Attempts",
     "Binding",
@@ -71,6 +76,7 @@ __all__ = [
     "Receipts",
     "RequestSettings",
     "Requests",
+    "Seat",
     "SharedPorts",
     "SyncProducer",
     "SyncTransaction",
@@ -80,6 +86,7 @@ __all__ = [
     "answering",
     "explained",
     "key_bytes",
+    "outputs",
     "publishing",
     "returns_many",
 ]

@@ -75,7 +75,7 @@ class Binding:
         except Exception as error:
             raise self._explained(error, payload) from error
 
-    def hand(self, made: Made, delivered: Acknowledge) -> None:
+    def hand(self, made: Made, delivered: Acknowledge | None) -> None:
         """Hand over a record that was made before; raises as `produce` does."""
         if self.outbox.closed:
             raise closed(self.topic)

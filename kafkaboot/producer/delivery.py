@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("kafkaboot.producer")
 
+FELL = "_TRANSACTION_FELL"
+"""The code of a record that fell with its handler's transaction: the handler is called again, and publishes again."""
 _PENDING, _DELIVERED, _FAILED = range(3)
 _registering = threading.Lock()
 
@@ -107,7 +109,7 @@ class Delivery:
                 self._outbox.succeeded()
         else:
             self._unheard = Unheard(self._outbox.failure(error, self._topic, record))
-            self._unheard.heard = self._outbox.watch is not None
+            self._unheard.heard = self._outbox.watch is not None or self._unheard.error.code == FELL
             self._state = _FAILED
         # Whoever registers, registers first and looks at the state afterwards: one of the two sees the other.
         if self._waiters is not None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from kafkaboot.client import ServesBursts
 from kafkaboot.producer.batch import Batch, Ledger
-from kafkaboot.producer.delivery import Delivery, Hop
+from kafkaboot.producer.delivery import FELL, Delivery, Hop
 from kafkaboot.producer.envelope import Envelope, explained
 from kafkaboot.producer.key import key_bytes
 from kafkaboot.producer.undelivered import closed, refused, undelivered
@@ -37,6 +37,7 @@ class Outbox:
         failed: Records that were not delivered.
         trouble: The last failed delivery, unless one has succeeded since.
         closed: Whether everything is refused from now on.
+        refuse_inside: Raises where no transaction may begin, as the caller is inside of one.
         watch: Told of each failed delivery by who answers for all of them; nobody else is told then.
     """
 
@@ -46,6 +47,7 @@ class Outbox:
         self.failed = 0
         self.trouble: PublishError | None = None
         self.closed = False
+        self.refuse_inside: Callable[[], None] = lambda: None
         self.watch: Callable[[PublishError, RawRecord | None], None] | None = None
         self._hops: tuple[Hop, ...] = ()
         self._ledgers: list[Ledger] = []
@@ -70,8 +72,11 @@ class Outbox:
 
     def failure(self, error: object, topic: str, record: RawRecord | None) -> PublishError:
         """Count a failed delivery and put it into words."""
+        found = undelivered(self.port, error, topic)
+        if found.code == FELL:
+            return found
         self.failed += 1
-        self.trouble = found = undelivered(self.port, error, topic)
+        self.trouble = found
         if self.watch is not None:
             self.watch(found, record)
         return found

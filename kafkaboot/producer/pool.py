@@ -23,6 +23,8 @@ T = TypeVar("T")
 
 log = logging.getLogger("kafkaboot.producer")
 
+LARGEST = 64 * 2**20
+"""Bytes of a record that a group's transactions publish, at most."""
 LAST = 1.0
 """Seconds for aborting what is still open when the producer closes."""
 
@@ -47,6 +49,7 @@ class Transactions:
         outcomes: How many transactions ended how: `committed`, `aborted`, `unknown`.
         seconds: How long all of them took.
         fenced: The error that ended this pool, if another process did.
+        timeout: Seconds that a transaction may take.
         listeners: Components; those with an `on_transaction` method (`OnTransaction`) are told.
     """
 
@@ -61,7 +64,8 @@ class Transactions:
         make: Callable[[TransactionalPort], Producer],
         eager: bool = False,
     ) -> None:
-        self._eager = eager
+        self._eager, self.timeout = eager, timeout
+        self._made = (clients, properties, prefix, timeout, make)
         self.outcomes: Counter[str] = Counter()
         self.seconds = 0.0
         self.fenced: TransactionError | None = None
@@ -104,6 +108,15 @@ class Transactions:
                 lent,
             )
         return lent
+
+    def seat(self, name: str) -> Seat:
+        """A seat beside the pool's, for whoever has transactions of its own; its id is `{prefix}-{name}`."""
+        clients, properties, prefix, timeout, make = self._made
+        # A letter may be as large as any record; what its topic takes is all that counts. Whoever ends a transaction
+        # has waited for company already: a record that lingers once more would only make its commit wait.
+        properties = {**properties, "message.max.bytes": LARGEST, "linger.ms": 0}
+        properties.pop("queue.buffering.max.ms", None)
+        return Seat(clients, f"{prefix}-{name}", properties, timeout, make, self._fence)
 
     # --- lending
 

@@ -12,7 +12,7 @@ from kafkaboot.errors import ClientError, ConfigurationError, KafkabootError, Tr
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from kafkaboot.client import TP, ClientFactory, TransactionalPort
+    from kafkaboot.client import TP, ClientFactory, Committed, TransactionalPort
     from kafkaboot.producer.sender import Producer
 
 log = logging.getLogger("kafkaboot.producer")
@@ -53,6 +53,7 @@ class Seat:
         self._port: TransactionalPort | None = None
         self._producer: Producer | None = None
         self._open = False
+        self._fenced: TransactionError | None = None
         self._busy = threading.RLock()
 
     @property
@@ -67,6 +68,8 @@ class Seat:
             ConfigurationError: The transaction's timeout is longer than the broker allows.
             TransactionError: The broker does not let it have the id.
         """
+        if self._fenced is not None:
+            raise self._fenced
         if self._port is not None and self._port.worn:
             self._discard()
         if self._port is None:
@@ -76,7 +79,7 @@ class Seat:
             except TransactionError as error:
                 _close(port)
                 if error.fenced:
-                    self._fence(error)
+                    self._tell(error)
                 if error.code == "INVALID_TRANSACTION_TIMEOUT":
                     raise self._too_long() from error
                 raise
@@ -103,6 +106,25 @@ class Seat:
             assert self._producer is not None
             return self._producer
 
+    def send_offsets(self, offsets: Mapping[TP, Committed], membership: object) -> None:
+        """Put a group's offsets into the transaction.
+
+        Raises:
+            TransactionError: It is aborted.
+        """
+        with self._busy:
+            if self._port is None:
+                raise self._closed()
+            try:
+                self._port.send_offsets(offsets, membership, self._timeout)
+            except TransactionError as error:
+                if error.outcome == "open":
+                    self.abort()
+                    error.decide("aborted")
+                else:
+                    self._give_up(error)
+                raise
+
     def commit(self, witness: Callable[[], Place | None]) -> None:
         """Commit; returned means committed.
 
@@ -117,12 +139,7 @@ class Seat:
 
     def _commit(self, witness: Callable[[], Place | None]) -> None:
         if self._port is None:
-            raise TransactionError(
-                "the producer was closed while the transaction was open",
-                outcome="aborted",
-                code="_DESTROY",
-                where=f"transactional id {self.transactional_id}",
-            )
+            raise self._closed()
         try:
             self._port.commit(self._timeout)
         except TransactionError as error:
@@ -171,9 +188,13 @@ class Seat:
         self._open = False
         self._discard()
         if error.fenced:
-            self._fence(error)
+            self._tell(error)
         else:
             log.warning("%s; another client takes its place, and ends what it left open", error.line)
+
+    def _tell(self, error: TransactionError) -> None:
+        self._fenced = error
+        self._fence(error)
 
     def _discard(self) -> None:
         if self._port is not None:
@@ -207,6 +228,14 @@ class Seat:
         finally:
             reader.close()
         return None
+
+    def _closed(self) -> TransactionError:
+        return TransactionError(
+            "the producer was closed while the transaction was open",
+            outcome="aborted",
+            code="_DESTROY",
+            where=f"transactional id {self.transactional_id}",
+        )
 
     def _too_long(self) -> ConfigurationError:
         try:

@@ -60,6 +60,7 @@ class Producer:
         requests: Requests | None = None,
         attempts: Attempts | None = None,
     ) -> None:
+        self._envelope: tuple[EnvelopeKind, str] = envelope, source
         self.outbox = Outbox(port, envelope, source)
         self.transactions, self.requests = transactions, requests
         self.sync = SyncProducer(self.outbox, flush_timeout, transactions, requests, attempts)
@@ -163,6 +164,7 @@ class Producer:
             TransactionError: This producer was made without transactions. From entering the block: the producer is
                 closed, this process was fenced, or the brokers begin none.
         """
+        self.outbox.refuse_inside()
         return Transaction(pool_of(self.transactions))
 
     @overload
@@ -224,8 +226,22 @@ class Producer:
             UndecodableError: The answer is no `reply_type`.
             ClientError: The reply topic is not there, or cannot be read.
         """
+        self.outbox.refuse_inside()
         requests = requests_of(self.requests)
         return await requests.ask(self.outbox, topic, payload, key, headers, partition, timeout, reply_type)
+
+    def through(self, port: ProducerPort) -> Producer:
+        """A producer like this one that publishes through another port."""
+        envelope, source = self._envelope
+        return Producer(port, envelope=envelope, source=source)
+
+    def join_handlers(self) -> None:
+        """Let what transactional handlers publish with this producer join their transactions."""
+        from kafkaboot.producer.joining import Joining, refuse_inside
+
+        port = self.outbox.port = Joining(self.outbox.port)
+        self.outbox.refuse_inside = refuse_inside
+        self._produce = port.produce
 
     def send(
         self,

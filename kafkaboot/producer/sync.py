@@ -94,6 +94,7 @@ class SyncProducer:
 
     def transaction(self) -> SyncTransaction:
         """See `Producer.transaction`; this one is for `with`."""
+        self._outbox.refuse_inside()
         return SyncTransaction(pool_of(self._transactions))
 
     @overload
@@ -133,6 +134,7 @@ class SyncProducer:
         reply_type: Any = None,
     ) -> Any:
         """See `Producer.request`."""
+        self._outbox.refuse_inside()
         requests = requests_of(self._requests)
         return requests.ask_blocking(self._outbox, topic, payload, key, headers, partition, timeout, reply_type)
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("kafkaboot.client")
 
 _error = Message.error  # unbound: a quarter of the cost of `methodcaller`, for every record
+_NO_GENERATION = b"CGMDv2:\xff\xff\xff\xff"
+"""How librdkafka writes down a member whose generation is -1 (`rd_kafka_consumer_group_metadata_write`)."""
 FEW = 8
 """Records of a poll up to which the next poll waits for a first record at once."""
 WAIT = 10.0
@@ -135,9 +137,10 @@ class ConfluentConsumer:
         """See `ConsumerPort`."""
         self._if_assigned(self._consumer.resume, partitions)
 
-    def membership(self) -> object:
+    def membership(self) -> object | None:
         """See `ConsumerPort`."""
-        return self._consumer.consumer_group_metadata()
+        written: bytes = self._consumer.consumer_group_metadata()
+        return None if written.startswith(_NO_GENERATION) else written
 
     def high_watermarks(self) -> dict[TP, int]:
         """See `ConsumerPort`."""

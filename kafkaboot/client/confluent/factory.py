@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 
 from kafkaboot.client.confluent import librdkafka
 from kafkaboot.client.settings import as_librdkafka
@@ -92,6 +92,14 @@ class ConfluentClients:
         from kafkaboot.client.confluent.reader import TopicReader
 
         return self._make(TopicReader, {}, "the reader")
+
+    def bare_producer(self, overrides: Mapping[str, object]) -> Any:
+        """confluent-kafka's own producer with the same address and security: what a measurement compares with."""
+        return self._make(Producer, overrides, "the bare producer")
+
+    def bare_consumer(self, group: str, overrides: Mapping[str, object]) -> Any:
+        """The same of its consumer."""
+        return self._make(Consumer, {"group.id": group, **overrides}, f"the bare consumer of group {group}")
 
     def _make(self, kind: Callable[[dict[str, Any]], C], overrides: Mapping[str, object], whose: str) -> C:
         config = {**self._common, **as_librdkafka(overrides)}

@@ -128,8 +128,10 @@ class MemoryConsumer:
         """See `ConsumerPort`."""
         self._paused -= set(partitions)
 
-    def membership(self) -> Membership:
+    def membership(self) -> Membership | None:
         """See `ConsumerPort`."""
+        if self._member not in self._group.members:
+            return None
         return Membership(self._group, self._member, self._group.generation)
 
     def high_watermarks(self) -> dict[TP, int]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from kafkaboot.client.memory.faults import refusal
+from kafkaboot.client.memory.kafka import METADATA_LIMIT
 from kafkaboot.client.memory.producer import MemoryProducer
 from kafkaboot.client.ports import TP
 from kafkaboot.errors import ClientError, TransactionError
@@ -94,7 +96,7 @@ class MemoryTransactional(MemoryProducer):
         self._fault("send_offsets")
         member = cast("Membership", membership)
         with self._kafka.lock:
-            refused = member.refuses(offsets)
+            refused = member.refuses(offsets) or _too_long(offsets)
             if refused is not None:
                 self._state, self._cause = "failed", refused
                 raise self._error(refused.code, refused.what, outcome="open")
@@ -198,3 +200,10 @@ class MemoryTransactional(MemoryProducer):
     ) -> TransactionError:
         where, todo = f"transactional id {self._id}", "give every process a slot of its own" if fenced else ""
         return TransactionError(what, outcome=outcome, fenced=fenced, code=code, fatal=fatal, where=where, todo=todo)
+
+
+def _too_long(offsets: Mapping[TP, Committed]) -> ClientError | None:
+    for tp, committed in offsets.items():
+        if len(committed.metadata.encode()) > METADATA_LIMIT:
+            return refusal("OFFSET_METADATA_TOO_LARGE", where=f"{tp.topic}[{tp.partition}]")
+    return None

@@ -108,30 +108,46 @@ class Probe:
 
     def _captured(self, capture: Capture) -> Blueprint:
         """The application with every way to Kafka exchanged."""
+        return self.exchanged(CapturingClients(capture), lambda: Producer(capture), "the probe")
+
+    def exchanged(
+        self, clients: ClientFactory, producer: Callable[[], Producer], whose: str, overrides: Sequence[str] = ()
+    ) -> Blueprint:
+        """The application wired with another way to Kafka.
+
+        Args:
+            clients: Makes all of its clients.
+            producer: Makes what stands in for a `Producer` that the application declares itself.
+            whose: Who does it, for texts.
+            overrides: Further `a.b=c`.
+
+        Raises:
+            ProbeError: It has a producer of its own kind, which cannot be exchanged.
+        """
         container = self.blueprint.container
-        clients = CapturingClients(capture)
         own = [one for one in container.providing(ClientFactory) if one.source == APPLICATION]
         given = [_standing_in(one, clients) for one in own] or [
-            Component.holding(clients, where="the probe", source="the probe", provides=ClientFactory)
+            Component.holding(clients, where=whose, source=whose, provides=ClientFactory)
         ]
         for one in container.providing(Producer):
             if one.source == APPLICATION and one.provides is not Producer:
                 raise ProbeError(
-                    f"{one} is a producer of the application's own, whose records a probe cannot keep back",
-                    todo="probe an application whose components take kafkaboot's Producer",
+                    f"{one} is a producer of the application's own, whose records {whose} cannot keep back",
+                    todo="take an application whose components take kafkaboot's Producer",
                 )
             if one.source == APPLICATION:
-                given.append(_standing_in(one, Producer(capture)))
+                given.append(_standing_in(one, producer()))
         replaced = {one.provides for one in given}
-        return self._wired([*(one for one in self._launch.components if one.provides not in replaced), *given])
+        kept = [one for one in self._launch.components if one.provides not in replaced]
+        return self._wired([*kept, *given], overrides)
 
-    def _wired(self, components: Sequence[Component]) -> Blueprint:
+    def _wired(self, components: Sequence[Component], overrides: Sequence[str] = ()) -> Blueprint:
         launch = self._launch
         application = Application(
             launch.app,
             config=launch.config,
             profiles=launch.profiles,
-            overrides=[*launch.overrides, NO_BROKER],
+            overrides=[*launch.overrides, *overrides, NO_BROKER],
             environ=launch.environ,
             directory=launch.directory,
             defaults=launch.defaults,

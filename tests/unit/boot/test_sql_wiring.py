@@ -92,6 +92,11 @@ def refused(shop, handlers, yaml="  databases: {main: {url: 'sqlite:///shop.db'}
             "outbox.add(session, topic, payload)",
         ),
         (
+            '@event_handler("orders", inbox=True, transactional=True)\ndef sell(order: Order, s: Session) -> None: ...',
+            "has an inbox and is transactional",
+            "keep one of the two",
+        ),
+        (
             '@event_handler("orders", inbox="mian")\ndef sell(order: Order, session: Session) -> None: ...',
             "names the database 'mian', which does not exist",
             "did you mean `main`?",

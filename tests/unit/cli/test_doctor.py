@@ -22,6 +22,19 @@ def test_limits_that_contradict_each_other_are_named_with_what_to_do(shop, call)
     assert all(one["todo"] for one in found.values() if one["verdict"] != "ok")
 
 
+def test_limits_that_contradict_transactional_handlers_are_named(shop, call):
+    shop(
+        "  kafka: {broker: embedded}\n"
+        "  consumer: {session-timeout: 8s, transaction: {linger: 6s},\n"
+        "    properties: {isolation.level: read_uncommitted}}\n"
+        "  handlers: {bill: {transactional: true}}\n"
+    )
+    found = {one["subject"]: one for one in json.loads(call("doctor", "--json").stdout)}
+    assert found["limits: transaction.timeout"]["verdict"] == "fail"
+    assert found["limits: transaction.linger"]["verdict"] == "warn"
+    assert found["limits: isolation.level"]["verdict"] == "fail"
+
+
 def test_a_healthy_application_passes(shop, call):
     shop("  kafka: {broker: embedded}\n")
     done = call("doctor")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kafkaboot.config import parse_duration, parse_ratio, parse_size
+from kafkaboot.config import parse_duration, parse_ratio, parse_size, written_size
 from kafkaboot.config.units import DURATION_PATTERN, RATIO_PATTERN, SIZE_PATTERN
 
 
@@ -49,6 +49,14 @@ def test_a_duration_is_seconds(text, seconds):
 def test_a_size_is_bytes(text, size):
     assert parse_size(text) == size
     assert not isinstance(text, str) or re.search(SIZE_PATTERN, text)
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(100, "100 B"), (1024, "1 KB"), (1500, "1500 B"), (102_400, "100 KB"), (3 << 20, "3 MB")]
+)
+def test_a_size_is_written_as_it_is_read(size, text):
+    assert written_size(size) == text
+    assert parse_size(text) == size
 
 
 @pytest.mark.parametrize(("text", "ratio"), [("50%", 0.5), ("0.5", 0.5), (1, 1.0), ("100 %", 1.0), ("0", 0.0)])

@@ -19,6 +19,7 @@ from kafkaboot.consumer.committer import Committer
 from kafkaboot.consumer.crew import Crew
 from kafkaboot.consumer.offsets import Assignment
 from kafkaboot.consumer.poller import Poller
+from kafkaboot.consumer.replays import Replays
 from kafkaboot.testing.simulation import Plan, World
 
 KEYS = st.sampled_from([b"a", b"b", b"c", None])
@@ -218,12 +219,12 @@ def next_is_last_plus_one(assignment):
 
 def tracker_by_partition():
     """ENGINE 7 broken: what was taken under an earlier assignment of the partition counts for the next one."""
-    made = Poller._assignment
+    made = Replays.assignment
 
-    def kept(poller, tp, committed, note):
-        trackers = poller.__dict__.setdefault("trackers", {})
+    def kept(replays, tp, committed, note):
+        trackers = replays.__dict__.setdefault("trackers", {})
         if tp not in trackers:
-            trackers[tp] = made(poller, tp, committed, note)
+            trackers[tp] = made(replays, tp, committed, note)
         trackers[tp].live = True
         return trackers[tp]
 
@@ -247,7 +248,7 @@ def settled_when_handed_over(crew, chunk, i, error, _record):
 MUTANTS = {
     "5: the furthest settled record is committed": (Machine, Assignment, "to_commit", furthest_settled),
     "6: contiguity is offset arithmetic": (InOrder, Assignment, "advance", next_is_last_plus_one),
-    "7: an old assignment's completions count": (Machine, Poller, "_assignment", tracker_by_partition()),
+    "7: an old assignment's completions count": (Machine, Replays, "assignment", tracker_by_partition()),
     "9: a stop does not commit": (Machine, Committer, "last", lambda *_, **__: None),
     "10: a revoked partition is not waited for": (Machine, Poller, "_wait_quiet", lambda *_, **__: True),
     "an output that is not delivered settles its record": (Forwarding, Crew, "_acked", settled_when_handed_over),
