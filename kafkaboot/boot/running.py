@@ -225,12 +225,23 @@ def _takes_part(component: Component) -> bool:
 
 
 def routes_of(
-    blueprint: Blueprint, failures: Failures, enclosing: Enclosing, inboxes: Inboxes
+    blueprint: Blueprint, failures: Failures, enclosing: Enclosing, inboxes: Inboxes | None = None
 ) -> dict[str, list[Route]]:
-    """The blueprint's handlers as the engine runs them, by group; what they need is built."""
+    """The blueprint's handlers as the engine runs them, by group; what they need is built.
+
+    Raises:
+        DeclarationError: One has an inbox, and there are no `inboxes`.
+    """
     routes: dict[str, list[Route]] = {}
     for handler in blueprint.handlers:
-        called = _called(blueprint, handler, inboxes.around(handler), enclosing)
+        if handler.spec.inbox and inboxes is None:
+            raise DeclarationError(
+                f"handler {handler.spec.id} has an inbox, and no database is written to here",
+                where=handler.spec.where,
+                todo="run the application; or choose a handler without an inbox",
+            )
+        around = inboxes.around(handler) if inboxes is not None else None
+        called = _called(blueprint, handler, around, enclosing)
         routes.setdefault(handler.group, []).append(failures.wire(handler, called))
     return routes
 
