@@ -258,6 +258,8 @@ class GroupTransactions:
         if sealed is None:
             return
         owners = {tp: holding.assignment for tp, holding in mine if tp in offsets}
+        for assignment in owners.values():
+            assignment.saying = True
         self._ending = _Ending(sealed, offsets, owners)
         self._job = self._run(partial(self.ends.commit, sealed, offsets, membership))
 
@@ -295,6 +297,8 @@ class GroupTransactions:
         self._job = self._ending = None
         failure, self.trouble = outcome.failure or outcome.unbegun, outcome.unbegun
         if ending is not None:
+            for assignment in ending.owners.values():
+                assignment.saying = False
             committed = outcome.failure is None
             how = "committed" if committed else getattr(outcome.failure, "outcome", "aborted")
             self._ended(how, self._clock.monotonic() - ending.sealed.since if ending.sealed.records else 0.0)
