@@ -1,6 +1,8 @@
 """What a group's transaction holds, when it ends, and what becomes of it when something goes wrong."""
 
 import asyncio
+import threading
+from functools import partial
 
 import pytest
 
@@ -11,6 +13,7 @@ from kafkaboot.testing import eventually_async
 from kafkaboot.transaction import group as group_room
 from kafkaboot.transaction import offsets as offsets_room
 from kafkaboot.transaction.door import Door
+from kafkaboot.transaction.own_thread import OwnThread
 
 both = pytest.mark.parametrize("kind", ["async", "def"])
 
@@ -344,3 +347,24 @@ async def test_a_mark_that_is_late_does_not_undo_what_a_transaction_has_just_sai
     await process.until(lambda: at.stands() == 3)
     assert at.copies() == [0, 1, 2]
     assert not process.poller._beginnings.unmarked
+
+
+def test_calls_run_one_after_the_other_on_a_thread_that_keeps_no_process():
+    runs, threads = [], set()
+
+    def call(number):
+        threads.add(threading.current_thread())
+        runs.append(number)
+        if number == 1:
+            raise ValueError("one")
+        return number
+
+    own = OwnThread("ends")
+    futures = [own(partial(call, number)) for number in range(3)]
+    assert [future.exception(5) is None for future in futures] == [True, False, True]
+    assert (futures[2].result(), runs) == (2, [0, 1, 2])
+    (thread,) = threads
+    assert thread.daemon
+    own.close()
+    thread.join(5)
+    assert not thread.is_alive()
