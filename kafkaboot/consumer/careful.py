@@ -160,7 +160,8 @@ class Beginnings:
     def mark(self, consumer: ConsumerPort, holdings: Mapping[TP, Holding]) -> None:
         """Say that somebody is at work, before the first record: the next owner sees by it that this one died."""
         new = {tp: holdings[tp] for tp in self.unmarked if tp in holdings}
-        known = {tp: holding for tp, holding in new.items() if holding.assignment.advance() is not None}
+        stands = {tp: holding.assignment for tp, holding in new.items() if not holding.assignment.saying}
+        known = {tp: new[tp] for tp, assignment in stands.items() if assignment.advance() is not None}
         self.unmarked = new.keys() - known.keys() if self._committer.mark(consumer, known) else set(new)
 
     def next_rows(

@@ -66,6 +66,7 @@ class Assignment:
         judged: Records whose last attempt fell with its transaction, by offset: what was decided of them holds.
         transactional: Whether it is committed in transactions: then what is settled is kept until they are.
         over: Whether nothing of it may enter a transaction any more.
+        saying: Whether a transaction with its offset is being committed: another commit behind it would undo it.
         closing: Whether no record is begun, as a transaction waits for those at work.
         passed: How many of the taken records the position has passed.
         refused: Records whose outputs were not delivered, a number for each report; any thread appends to it.
@@ -89,7 +90,7 @@ class Assignment:
         self._live = True
         self.may_replay = may_replay or transactional
         self.transactional = transactional
-        self.over = False
+        self.over = self.saying = False
         self.closing = False
         self.writes_map = True
         self.position: int | None = None

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
@@ -23,9 +22,11 @@ from kafkaboot.transaction.door import Door
 from kafkaboot.transaction.ends import Ends, Outcome
 from kafkaboot.transaction.final import explained, is_final
 from kafkaboot.transaction.offsets import gather
+from kafkaboot.transaction.own_thread import OwnThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from concurrent.futures import Future
 
     from kafkaboot.client import TP, Committed, ConsumerPort
     from kafkaboot.clock import Clock
@@ -105,8 +106,7 @@ class GroupTransactions:
         self.door = Door(settings.max_records, self._clock)
         self.ends = Ends(seat, self.door, timeout, self._clock)
         self._settings, self._ended, self._interval = settings, ended, offsets_interval
-        self._threads = ThreadPoolExecutor(1, f"kafkaboot-transactions-{group}") if run is None else None
-        self._run: Run = run if self._threads is None else self._threads.submit  # type: ignore[assignment]
+        self._run: Run = run or OwnThread(f"kafkaboot-transactions-{group}")
         self._reopen: Callable[[], None] = lambda: None
         self._listeners: Sequence[OnCommit] = ()
         self._job: Future[Outcome] | None = None
@@ -223,8 +223,8 @@ class GroupTransactions:
         self.door.ended = True
         self.door.shut()
         self.ends.close()
-        if self._threads is not None:
-            self._threads.shutdown(wait=False)
+        if isinstance(self._run, OwnThread):
+            self._run.close()
 
     # --- its end
 
@@ -258,6 +258,8 @@ class GroupTransactions:
         if sealed is None:
             return
         owners = {tp: holding.assignment for tp, holding in mine if tp in offsets}
+        for assignment in owners.values():
+            assignment.saying = True
         self._ending = _Ending(sealed, offsets, owners)
         self._job = self._run(partial(self.ends.commit, sealed, offsets, membership))
 
@@ -295,6 +297,8 @@ class GroupTransactions:
         self._job = self._ending = None
         failure, self.trouble = outcome.failure or outcome.unbegun, outcome.unbegun
         if ending is not None:
+            for assignment in ending.owners.values():
+                assignment.saying = False
             committed = outcome.failure is None
             how = "committed" if committed else getattr(outcome.failure, "outcome", "aborted")
             self._ended(how, self._clock.monotonic() - ending.sealed.since if ending.sealed.records else 0.0)
@@ -307,7 +311,7 @@ class GroupTransactions:
                     if holding.window is not None:
                         holding.window.committed()
                 for call in ending.sealed.answers:
-                    call()
+                    self._answer(call)
         if failure is None:
             return
         if is_final(failure):
@@ -356,6 +360,13 @@ class GroupTransactions:
             stand = known.get(tp)
             holding.assignment.committed = stand if stand is not None and stand.offset is not None else None
             holding.replay_at = now + delay
+
+    @staticmethod
+    def _answer(call: Callable[[], None]) -> None:
+        try:
+            call()
+        except Exception:
+            log.exception("what follows a committed transaction raised; it is committed all the same")
 
     def _tell(self, ending: _Ending, error: BaseException | None) -> None:
         offsets = [(tp.topic, tp.partition, sent.offset or 0) for tp, sent in ending.offsets.items()]

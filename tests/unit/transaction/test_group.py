@@ -1,6 +1,8 @@
 """What a group's transaction holds, when it ends, and what becomes of it when something goes wrong."""
 
 import asyncio
+import threading
+from functools import partial
 
 import pytest
 
@@ -11,6 +13,7 @@ from kafkaboot.testing import eventually_async
 from kafkaboot.transaction import group as group_room
 from kafkaboot.transaction import offsets as offsets_room
 from kafkaboot.transaction.door import Door
+from kafkaboot.transaction.own_thread import OwnThread
 
 both = pytest.mark.parametrize("kind", ["async", "def"])
 
@@ -318,3 +321,50 @@ async def test_who_publishes_after_the_handler_has_come_back_is_refused(world):
     await eventually_async(lambda: failures)
     assert "has come back" in str(failures[0])
     assert at.written() == []
+
+
+async def test_a_mark_that_is_late_does_not_undo_what_a_transaction_has_just_said(world, calls):
+    """It is an ordinary commit: behind the transaction's it would stand, with the offset of before."""
+    at, handler = world(), calls()
+    process = at.process(handler.handle)
+    at.kafka.faults.fail_commits("REBALANCE_IN_PROGRESS")
+    at.give(0)
+    process.ends.held = True
+    await process.until(lambda: process.transactions._ending is not None)
+    assert process.poller._beginnings.unmarked, "the first mark was refused"
+    while process.ends._waiting:  # committed, and the poller has not heard of it yet
+        call, future = process.ends._waiting.popleft()
+        outcome = call()
+    assert at.stands() == 1
+    at.give(1)
+    await process.turn(3)
+    assert at.stands() == 1
+    future.set_result(outcome)
+    process.ends.held = False
+    await process.until(lambda: at.stands() == 2)
+    await process.turn(3)
+    at.give(2)
+    await process.until(lambda: at.stands() == 3)
+    assert at.copies() == [0, 1, 2]
+    assert not process.poller._beginnings.unmarked
+
+
+def test_calls_run_one_after_the_other_on_a_thread_that_keeps_no_process():
+    runs, threads = [], set()
+
+    def call(number):
+        threads.add(threading.current_thread())
+        runs.append(number)
+        if number == 1:
+            raise ValueError("one")
+        return number
+
+    own = OwnThread("ends")
+    futures = [own(partial(call, number)) for number in range(3)]
+    assert [future.exception(5) is None for future in futures] == [True, False, True]
+    assert (futures[2].result(), runs) == (2, [0, 1, 2])
+    (thread,) = threads
+    assert thread.daemon
+    own.close()
+    thread.join(5)
+    assert not thread.is_alive()
