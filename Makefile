@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STARTERS := $(wildcard starters/*/pyproject.toml)
 
 .DEFAULT_GOAL := run
-.PHONY: setup run test lint bench chaos soak clean
+.PHONY: setup postgresql run test lint bench chaos soak clean
 
 setup: $(VENV)/.ready
 
@@ -19,7 +19,13 @@ $(VENV)/.ready: pyproject.toml $(STARTERS)
 run: setup          ## the sample application on a broker of its own: orders flow until Ctrl-C
 	$(BIN)/kafkaboot run --profile dev
 
-test: setup lint    ## everything that must hold before a change lands; two workers, since most tests wait
+# What comes from the distribution's packages, where they may be installed; else the tests that need it say so.
+postgresql:
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || test "$$(id -u)" != 0 || \
+		! command -v apt-get >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+		apt-get install -qq --no-install-recommends postgresql; } || echo "PostgreSQL could not be installed" >&2
+
+test: setup postgresql lint    ## everything that must hold before a change lands; two workers, since most tests wait
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 30
 
 lint: setup

@@ -63,7 +63,7 @@ def postgres() -> Iterator[Postgres]:
     try:
         server = Postgres()
     except NotThereError as error:
-        if os.environ.get("CI") and os.geteuid() == 0 and shutil.which("apt-get"):  # .ci/run installs it there
+        if os.environ.get("CI") and os.geteuid() == 0 and shutil.which("apt-get"):  # make test installs it there
             pytest.fail(f"CI must test against a real PostgreSQL: {error}")
         pytest.skip(f"no PostgreSQL on this machine: {error}")
     try:
