@@ -15,6 +15,7 @@ from benchmarks.cases import (
     publish,
     scaling,
     sizes,
+    transactions,
 )
 
 if TYPE_CHECKING:
@@ -23,5 +24,5 @@ if TYPE_CHECKING:
 
 def all_cases(records: int) -> dict[str, Case]:
     """By name; `records` is the length of a run where speed is measured on a backlog."""
-    families = (consume, ordering, failing, publish, sizes, latency, footprint, scaling, peers, desk)
+    families = (consume, ordering, failing, publish, sizes, transactions, latency, footprint, scaling, peers, desk)
     return {case.name: case for family in families for case in family.cases(records)}
