@@ -68,7 +68,7 @@ class Holding:
 
     def at_rest(self) -> bool:
         """Whether a commit outside of transactions would not touch what one of them is about to say."""
-        return not self.assignment.transactional or (not self.assignment.saying and self.to_commit() is None)
+        return not self.assignment.transactional or self.to_commit() is None
 
     def _attempts(self) -> list[tuple[int, Attempts]]:
         for lanes in self.lanes.values():

@@ -273,6 +273,16 @@ class Copying:
             consumer.close()
         return found
 
+    def ends(self):
+        """By partition of the target, how far readers of committed records may read, and how far the others."""
+        found = []
+        for isolation in ("read_committed", "read_uncommitted"):
+            consumer = self._consumer(isolation)
+            at = [TopicPartition(self.target, partition) for partition in range(PARTITIONS)]
+            found.append([consumer.get_watermark_offsets(one, timeout=20)[1] for one in at])
+            consumer.close()
+        return list(zip(*found, strict=True))
+
     def settle(self, deadline=120):
         """All is written, and copied or among the letters; no transaction is open any more."""
         self._enough.set()
@@ -284,7 +294,7 @@ class Copying:
 
         def left():
             missing = sorted(self.expected - {entry["id"] for entry in self.along})
-            return f"{len(missing)} are not copied, for example {missing[:5]}"
+            return f"{len(missing)} are not copied, for example {missing[:5]}; open and all: {self.ends()}"
 
         eventually(done, deadline, left)
         eventually(lambda: len(self.read(self.letters)) >= len(self.poison), 30, "all letters")
