@@ -40,6 +40,7 @@ def under_load(run, rate=600):
     started = run.chaos.start(3)
     run.load.start(rate)
     run.chaos.until_handling(started, 50)
+    run.until_shared(3)
 
 
 def away(run, broker, *, clean, seconds=0.0):
