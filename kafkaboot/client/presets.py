@@ -16,6 +16,9 @@ CONSUMER: Properties = {
     "queued.max.messages.kbytes": 32768,
     # The default of 10 s would make a restarted broker wait for its consumers.
     "reconnect.backoff.max.ms": 1000,
+    # Where it begins anew from the bootstrap servers (KIP-899, the default since librdkafka 2.11), a client now and
+    # then never found its coordinator again after a restart of the only broker, until its session was over.
+    "metadata.recovery.strategy": "none",
     "socket.keepalive.enable": True,
 }
 
@@ -36,6 +39,7 @@ PRODUCER: Properties = {
     # A topic that does not exist is reported after this long; librdkafka's default keeps its records for 30 s.
     "topic.metadata.propagation.max.ms": 5000,
     "reconnect.backoff.max.ms": 1000,
+    "metadata.recovery.strategy": "none",
     "socket.keepalive.enable": True,
 }
 
