@@ -108,7 +108,7 @@ class Committer:
         for holding in leaving.values():
             holding.assignment.mark = None
         again = TRIES
-        while (refused := self._write(consumer, holdings)) is not None:
+        while (refused := self._write(consumer, holdings, _gather)) is not None:
             if refused.code in REBALANCING and catch_up():
                 continue
             again -= 1
@@ -133,11 +133,11 @@ class Committer:
         self,
         consumer: ConsumerPort,
         holdings: Mapping[TP, Holding],
-        gather: Callable[[Mapping[TP, Holding]], dict[TP, Committed]] | None = None,
+        gather: Callable[[Mapping[TP, Holding]], dict[TP, Committed]],
     ) -> ClientError | None:
         """Commit and wait; answers the failure that further tries did not mend."""
         attempt = 1
-        while sent := (gather or _gather)(holdings):
+        while sent := gather(holdings):
             try:
                 consumer.commit(sent, None)
             except ClientError as error:

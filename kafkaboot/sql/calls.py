@@ -124,7 +124,8 @@ class InTransaction:
         ledger, late = self._begin(raws[0])
         if late or attempt > 1 or ledger.doubtful:
             await self._look_async(ledger)
-            self._check(ledger, raws[0], late=late)
+            if late:
+                self._inbox.check_late(ledger, raws[0].offset())
         todo = [raw for raw in raws if not ledger.settled(raw.offset())]
         if not todo:
             return None
@@ -151,7 +152,8 @@ class InTransaction:
         ledger, late = self._begin(raws[0])
         if late or attempt > 1 or ledger.doubtful:
             self._look(ledger)
-            self._check(ledger, raws[0], late=late)
+            if late:
+                self._inbox.check_late(ledger, raws[0].offset())
         todo = [raw for raw in raws if not ledger.settled(raw.offset())]
         if not todo:
             return None
@@ -247,10 +249,6 @@ class InTransaction:
         ledger = self._inbox.ledger(raw)
         self._inbox.refuse_earlier(ledger, raw.offset())
         return ledger, not ledger.loaded
-
-    def _check(self, ledger: Ledger, raw: RawRecord, *, late: bool) -> None:
-        if late:
-            self._inbox.check_late(ledger, raw.offset())
 
     def _claim_keys(self, connection: Connection, todo: Sequence[RawRecord]) -> list[RawRecord]:
         assert self._keys is not None

@@ -54,11 +54,6 @@ class Lease:
         """Whether it is time to raise the number, or to look at it."""
         return monotonic() - self._beaten > self._seconds / 3
 
-    @property
-    def certain(self) -> bool:
-        """Whether nobody can have taken it over yet."""
-        return self.held and monotonic() - self._beaten < self._seconds * 2 / 3
-
     def tend(self, connection: Connection) -> bool:
         """Raise the number, or try to take the lease; answers whether it is held. In a transaction of the caller's."""
         began = monotonic()

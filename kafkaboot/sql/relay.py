@@ -147,7 +147,7 @@ class Relay:
             late = self.oldest > self.settings.behind_after
         else:
             details["at work"] = self._lease.holder
-        refused = {f"{topic}": held.text for (topic, _), held in list(self._held.items())}
+        refused = {topic: held.text for (topic, _), held in list(self._held.items())}
         if refused:
             details["refused"] = refused
         if self._outages:
