@@ -10,6 +10,7 @@ import secrets
 import sys
 from datetime import UTC, datetime
 
+from confluent_kafka import Message
 from pydantic import BaseModel, TypeAdapter
 
 from benchmarks.bare.client import CHUNK, Commits, consumer, decode, producer
@@ -38,6 +39,24 @@ class Envelope:
     def headers(self) -> list[tuple[str, bytes]]:
         return [("ce_id", b"%b%d" % (self._prefix, self._next())), self._time, *self._fixed]
 
+    def caused_by(self, message: Message) -> list[tuple[str, bytes]]:
+        """The headers of a record that another one is the cause of: they carry its ids."""
+        correlation = cause = None
+        for name, value in message.headers() or ():
+            if name == "kb-correlation-id":
+                correlation = value
+            elif name == "ce_id":
+                cause = value
+        if cause is None:
+            cause = f"{message.topic()}[{message.partition()}]@{message.offset()}".encode()
+        return [
+            ("ce_id", b"%b%d" % (self._prefix, self._next())),
+            self._time,
+            *self._fixed,
+            ("kb-correlation-id", correlation or cause),
+            ("kb-causation-id", cause),
+        ]
+
 
 class Invoice(BaseModel):
     order: int
@@ -60,7 +79,7 @@ def consume_publish() -> None:
             if message.error() is None:
                 order = decode(message.value())
                 invoice = Invoice(order=order.order, buyer=order.buyer, amount=order.total)
-                produce(sink, encode(invoice), invoice.buyer.encode(), envelope.headers())
+                produce(sink, encode(invoice), invoice.buyer.encode(), envelope.caused_by(message))
         sink.poll(0)
         handled += len(chunk)
         if commits.due() or handled >= RECORDS:

@@ -52,7 +52,7 @@ def backlog() -> None:
             if message.error() is None:
                 order = decode(message.value())
                 invoice = Invoice(order=order.order, buyer=order.buyer, amount=order.total)
-                produce(sink, encode(invoice), invoice.buyer.encode(), envelope.headers())
+                produce(sink, encode(invoice), invoice.buyer.encode(), envelope.caused_by(message))
         ended(source, sink)
         watch.add(len(chunk))
     source.close()
@@ -70,7 +70,7 @@ def trickle() -> None:
         sink.begin_transaction()
         for message in chunk:
             order = decode(message.value())
-            produce(sink, encode(order), order.buyer.encode(), envelope.headers())
+            produce(sink, encode(order), order.buyer.encode(), envelope.caused_by(message))
         ended(source, sink)
     source.close()
 

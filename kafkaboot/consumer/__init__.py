@@ -21,7 +21,7 @@ from kafkaboot.consumer.route import (
     Verdict,
 )
 from kafkaboot.consumer.settings import ConsumerSettings, EnclosedSettings, HandlerSettings
-from kafkaboot.consumer.transacting import Transacting, current_worker
+from kafkaboot.consumer.transacting import Transacting
 
 __all__ = [
     "Again",
@@ -46,5 +46,4 @@ __all__ = [
     "Settled",
     "Transacting",
     "Verdict",
-    "current_worker",
 ]

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from kafkaboot.consumer.route import Again, Away, Detour, Failed, Halt
 from kafkaboot.consumer.telling import Telling
-from kafkaboot.consumer.transacting import Judged, Worker, current_worker
+from kafkaboot.consumer.transacting import Judged
 from kafkaboot.consumer.turnstile import Turnstile
 from kafkaboot.errors import BatchFailed, KafkabootError, ProcessDiedError
-from kafkaboot.message import HANDLING, explain
+from kafkaboot.message import HANDLING, Worker, explain
 
 if TYPE_CHECKING:
     import asyncio
@@ -63,7 +63,7 @@ class Crew(ABC):
 
     def __init__(self, route: Route, loop: asyncio.AbstractEventLoop, group: Surroundings, gate: Gate) -> None:
         self.route = route
-        self._at: dict[int, Lane] = {}
+        self._hands: set[Worker] = set()
         self._row = 1
         self._loop = loop
         self._group = group
@@ -85,15 +85,14 @@ class Crew(ABC):
 
     def at_work(self) -> list[Lane]:
         """The lanes that a worker is in at this moment; from any thread."""
-        return list(self._at.values())
+        return [lane for worker in list(self._hands) if (lane := worker.lane) is not None]
 
-    def _say_what_is_handled(self, me: int) -> None:
-        """Once for each worker, in its own context: whoever publishes in its handler finds the record by it."""
-        HANDLING.set(None if self.route.batch_call else partial(self._handled, me))
-
-    def _handled(self, me: int) -> RawRecord | None:
-        lane = self._at.get(me)
-        return None if lane is None else lane.handled()
+    def _hired(self) -> Worker:
+        """Once for each task or thread, in its own context: whoever publishes in its handler finds the record by it."""
+        worker = Worker(singly=self.route.batch_call is None, transacting=self.route.transacting)
+        self._hands.add(worker)
+        HANDLING.set(worker)
+        return worker
 
     def _row_took(self, seconds: float) -> None:
         """Learn how many records may be settled together."""
@@ -226,11 +225,6 @@ class Crew(ABC):
             narrow[run.records[index].offset()] = 1
         transacting.taint(f"handler {self.route.id} failed on a batch for which it had published something")
         return True
-
-    def _at_work_as(self, me: int) -> None:
-        """What this task or thread publishes belongs to the transaction of the record that it is at."""
-        if self.route.transacting is not None:
-            current_worker.set(Worker(self._at, me, self.route.transacting))
 
     def is_ready(self, lane: Lane, error: BaseException | None) -> bool:
         """The wait of a lane is over, and with `error` what its record failed of is decided only now."""

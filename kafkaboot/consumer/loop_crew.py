@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from itertools import count
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +35,6 @@ class LoopCrew(Crew):
         self._ready = waiting_lanes(route.ordering)
         self._tasks: set[asyncio.Task[None]] = set()
         self._summoned = False
-        self._workers = count()
         self._until = 0.0
         self._name = f"kafkaboot-{route.id}"
 
@@ -76,10 +74,8 @@ class LoopCrew(Crew):
 
     async def _work(self) -> None:
         """One worker: lane by lane, record by record, until nothing is ready."""
-        me = next(self._workers)
-        self._say_what_is_handled(me)
-        self._at_work_as(me)
-        ready, at, again = self._ready, self._at, self._handle_batch if self.route.batch_call else self._again
+        worker = self._hired()
+        ready, again = self._ready, self._handle_batch if self.route.batch_call else self._again
         call, gate = self.route.call, self._gate
         forward = self.route.forwarding.forward if self.route.forwarding else None
         plain: Any = self.route.plain or (None, None, None)
@@ -94,7 +90,7 @@ class LoopCrew(Crew):
                     self._leave(lanes)
                     lanes = lane.lanes
                     lanes.running += 1
-                at[me] = lane
+                worker.lane = lane
                 if call is None or lane.attempt:
                     if await again(lane):
                         ready.append(lane)
@@ -142,7 +138,8 @@ class LoopCrew(Crew):
                     if self._failed(lane, self._understood(records[i], error)):
                         ready.append(lane)
         finally:
-            at.pop(me, None)
+            worker.lane = None
+            self._hands.discard(worker)
             self._leave(lanes)
 
     async def _handle_row(self, lane: Lane, chunk: Chunk, todo: range) -> bool:

@@ -6,7 +6,6 @@ forwarded: call, settle, next. The lock guards the lanes and is taken once a pie
 
 from __future__ import annotations
 
-import threading
 from functools import partial
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from kafkaboot.consumer.batches import BatchRun
 from kafkaboot.consumer.crew import Crew, Surroundings
 from kafkaboot.consumer.workers import Workers
+from kafkaboot.message import HANDLING
 
 if TYPE_CHECKING:
     import asyncio
@@ -46,17 +46,17 @@ class ThreadCrew(Crew):
 
     def hired(self) -> None:
         """A worker's thread begins."""
-        self._say_what_is_handled(threading.get_ident())
+        self._hired()
 
     def handle(self, lane: Lane) -> bool:
         """Handle the lane's first piece, on a worker's thread; answers whether the lane is ready for more."""
-        me = threading.get_ident()
-        self._at_work_as(me)
-        self._at[me] = lane
+        worker = HANDLING.get()
+        assert worker is not None
+        worker.lane = lane
         try:
             return self._piece(lane)
         finally:
-            del self._at[me]
+            worker.lane = None
 
     def _handle(self, lane: Lane) -> bool:
         """Handle the lane's first piece; answers whether the lane is ready for more."""

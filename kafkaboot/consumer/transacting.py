@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -10,7 +9,6 @@ if TYPE_CHECKING:
 
     from kafkaboot.client import TP, ConsumerPort
     from kafkaboot.consumer.holding import Holding
-    from kafkaboot.consumer.lanes import Lane
     from kafkaboot.consumer.offsets import Assignment
     from kafkaboot.consumer.route import Failed, Verdict
     from kafkaboot.errors import KafkabootError
@@ -95,27 +93,3 @@ class Transacting(Protocol):
 
     def taint(self, why: str) -> None:
         """The open transaction must be aborted."""
-
-
-class Worker:
-    """Whoever handles lanes, as long as it lives: a task or a thread. It says for which record something is published.
-
-    Args:
-        at: The crew's table of who is in which lane.
-        me: Its name there.
-        transacting: Its group's transactions.
-    """
-
-    __slots__ = ("_at", "_me", "transacting")
-
-    def __init__(self, at: dict[int, Lane], me: int, transacting: Transacting) -> None:
-        self._at, self._me, self.transacting = at, me, transacting
-
-    @property
-    def lane(self) -> Lane | None:
-        """Where it is at work."""
-        return self._at.get(self._me)
-
-
-current_worker: ContextVar[Worker | None] = ContextVar("kafkaboot_worker", default=None)
-"""Set once in each task or thread that handles records in transactions, and in nobody else's."""

@@ -4,7 +4,7 @@ from kafkaboot.message.annotation import split, type_name, without_marks, withou
 from kafkaboot.message.codec import content_type, decodable, decoder, encode, encoder
 from kafkaboot.message.context import Context
 from kafkaboot.message.explain import explain, printable
-from kafkaboot.message.handling import HANDLING, carried, carried_from, correlation_of
+from kafkaboot.message.handling import HANDLING, Worker, carried, carried_from, correlation_of
 from kafkaboot.message.headers import event_type
 from kafkaboot.message.record import Headers, RawRecord, Record, place
 from kafkaboot.message.reply import ReplyTo, reply_to
@@ -16,6 +16,7 @@ __all__ = [
     "RawRecord",
     "Record",
     "ReplyTo",
+    "Worker",
     "carried",
     "carried_from",
     "content_type",

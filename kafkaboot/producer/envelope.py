@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from kafkaboot.clock import SystemClock
 from kafkaboot.declare import event_spec
 from kafkaboot.errors import KafkabootError, PublishError
-from kafkaboot.message import HANDLING, carried_from, content_type, encode, encoder
+from kafkaboot.message import HANDLING, content_type, encode, encoder
 from kafkaboot.message.headers import (
     CE_ID,
     CE_SOURCE,
@@ -145,9 +145,8 @@ class Envelope:
             fixed[1] = self._stamp if self._since <= self._now() < self._until else self.stamp()
             if plan.late is not None:
                 fixed = merged(fixed, plan.late)
-        look = HANDLING.get()
-        if look is not None and plan.carries and (record := look()) is not None:
-            ids = carried_from(record)
+        worker = HANDLING.get()
+        if worker is not None and plan.carries and (ids := worker.ids()) is not None:
             fixed = ids if fixed is None else fixed + ids
         return fixed if given is None else merged(fixed or [], given)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kafkaboot.client import ServesBursts
-from kafkaboot.consumer import current_worker
 from kafkaboot.errors import TransactionError
+from kafkaboot.message import HANDLING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,24 +38,24 @@ class Joining:
         timestamp: int = 0,
     ) -> None:
         """See `ProducerPort`."""
-        worker = current_worker.get()
-        if worker is None:
+        worker = HANDLING.get()
+        if worker is None or worker.transacting is None:
             self._plain(topic, value, key, headers, partition, on_delivery, timestamp)
         else:
             worker.transacting.door.publish(worker.lane, topic, value, key, headers, partition, on_delivery, timestamp)
 
     def hurry(self) -> None:
         """See `ProducerPort`."""
-        worker = current_worker.get()
-        if worker is None:
+        worker = HANDLING.get()
+        if worker is None or worker.transacting is None:
             self._port.hurry()
         else:
             worker.transacting.door.hurry()
 
     def serve(self, timeout: float) -> None:
         """See `ProducerPort`."""
-        worker = current_worker.get()
-        if worker is None:
+        worker = HANDLING.get()
+        if worker is None or worker.transacting is None:
             self._port.serve(timeout)
         else:
             worker.transacting.door.serve(timeout)
@@ -89,7 +89,8 @@ def refuse_inside() -> None:
     Raises:
         TransactionError: It is called by one.
     """
-    if current_worker.get() is not None:
+    worker = HANDLING.get()
+    if worker is not None and worker.transacting is not None:
         raise TransactionError(
             "a transactional handler is inside of a transaction already: Kafka has none that are nested, and nobody "
             "sees, nor answers, what it publishes before it has come back",

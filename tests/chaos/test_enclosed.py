@@ -37,7 +37,7 @@ class Copier:
     """A process with a slot of its own; `said` counts what it has told."""
 
     def __init__(self, command, directory, slot, environment):
-        self.slot, self.said, self.death = slot, Counter(), None
+        self.slot, self.said, self.death, self.unsent = slot, Counter(), None, {}
         self.log = directory / f"slot-{slot}-{uuid.uuid4().hex[:4]}.log"
         self.paused = False
         self._errors = self.log.open("wb")
@@ -59,6 +59,7 @@ class Copier:
                     continue
                 what, *rest = line[1:].split()
                 if what == b"dies":
+                    self.unsent = {int(part): int(to) for part, to in (one.split(b":") for one in rest[2:])}
                     self.death = rest[0].decode()
                 else:
                     self.said[what.decode()] += 1
@@ -181,7 +182,7 @@ class Copying:
         victim.paused = False
 
     def freeze_in_a_transaction(self):
-        """A process stands still with its outputs written and its offsets not sent, until others have its partitions.
+        """A process stands still with its outputs written and its offsets not sent, until others have done its records.
 
         Its transaction is open all the while, so that nothing but the group's generation keeps it from committing.
         """
@@ -191,14 +192,19 @@ class Copying:
         frozen = self.copiers[index] = self._start(victim.slot, "stopped:2")
         eventually(lambda: frozen.death, 60, lambda: f"a process that stands still: {frozen.said}")
         frozen.paused = True
-        until = time.monotonic() + SESSION * 2
-        eventually(lambda: time.monotonic() > until, SESSION * 4)
-        for _ in range(3):
-            self.at_work()  # others have its partitions, and its records
+        eventually(lambda: self._others_have_done(frozen.unsent), 60, lambda: f"others do its records {frozen.unsent}")
         ended = frozen.said["committed"]
         frozen.process.send_signal(signal.SIGCONT)
         frozen.paused, frozen.death = False, None
         eventually(lambda: frozen.gone or frozen.said["committed"] > ended + 1, 60, "it goes on")
+
+    def _others_have_done(self, unsent):
+        """Whether the group has committed all that a process in a transaction has not sent."""
+        self.replace_the_fallen()
+        consumer = self._consumer("read_uncommitted", self.name)
+        found = consumer.committed([TopicPartition(self.source, partition) for partition in unsent], 20)
+        consumer.close()
+        return all(one.offset >= unsent[one.partition] for one in found)
 
     # --- records
 
@@ -235,11 +241,11 @@ class Copying:
         assert producer.flush(60) == 0
         self._written.set()
 
-    def _consumer(self, isolation):
+    def _consumer(self, isolation, group=None):
         return Consumer(
             {
                 "bootstrap.servers": self.bootstrap,
-                "group.id": uuid.uuid4().hex,
+                "group.id": group or uuid.uuid4().hex,
                 "isolation.level": isolation,
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
@@ -424,7 +430,7 @@ def test_every_output_is_there_exactly_once_though_the_broker_is_killed(mortal, 
 
 
 def test_a_process_that_slept_in_its_transaction_is_fenced_by_the_group(kafka, tmp_path):
-    with copying(kafka.bootstrap_servers, tmp_path, seed=1, timeout=30) as run:
+    with copying(kafka.bootstrap_servers, tmp_path, seed=1, timeout=90) as run:
         run.freeze_in_a_transaction()
         run.settle()
         demand(run, 0)
@@ -432,7 +438,7 @@ def test_a_process_that_slept_in_its_transaction_is_fenced_by_the_group(kafka, t
 
 def test_control_without_the_groups_generation_it_commits_what_others_have_done_meanwhile(kafka, tmp_path):
     without = {"ENCLOSED_WITHOUT": "fencing"}
-    with copying(kafka.bootstrap_servers, tmp_path, seed=1, timeout=30, environment=without) as run:
+    with copying(kafka.bootstrap_servers, tmp_path, seed=1, timeout=90, environment=without) as run:
         run.freeze_in_a_transaction()
         run.settle()
         verdict, _ = run.verdict()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
 from time import perf_counter
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Self
 
 from kafkaboot.boot import Application, Component
@@ -18,7 +19,7 @@ from kafkaboot.boot.lifecycle import Lifecycle, in_thread
 from kafkaboot.boot.running import route_of, run_loop
 from kafkaboot.client import ClientFactory
 from kafkaboot.failure import Circuits
-from kafkaboot.message import HANDLING
+from kafkaboot.message import HANDLING, Worker
 from kafkaboot.producer import Producer
 from kafkaboot.producer.answers import Answered
 from kafkaboot.testing.probing import debugger
@@ -210,7 +211,9 @@ class _Run:
             assert route.call is not None
             call = partial(route.call, self.raws[0])
         began = perf_counter()
-        HANDLING.set(None if route.batch_call else lambda: self.raws[0])
+        worker = Worker(singly=route.batch_call is None)
+        worker.lane = SimpleNamespace(handled=lambda: self.raws[0])
+        HANDLING.set(worker)
         try:
             with debugger.at_first_line(self.handler.spec.function) if self.stop_in else nullcontext():
                 if route.is_async:

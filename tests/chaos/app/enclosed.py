@@ -1,7 +1,7 @@
 """A transactional copier that ends its process where it is told to, and says what it has done.
 
 `ENCLOSED_DIE=point:number` kills it the numberth time that it comes to a point with records in the transaction;
-`stopped:number` lets it stand still there, before the offsets are sent.
+`stopped:number` lets it stand still there, before the offsets are sent, which it tells.
 `ENCLOSED_WITHOUT` takes away what exactly once rests on: for controls.
 """
 
@@ -49,12 +49,12 @@ async def copy(entry: Entry, record: Record, context: Context, producer: Produce
 TARGET = os.environ.get("ENCLOSED_TARGET", "")
 
 
-def reached(point):
+def reached(point, *rest):
     if not OPEN["records"]:
         return
     REACHED[point] += 1
     if point == POINT and REACHED[point] == int(NUMBER):
-        say(f"dies {point} {OPEN['records']}")
+        say(" ".join([f"dies {point} {OPEN['records']}", *rest]))
         os.kill(os.getpid(), signal.SIGSTOP if point == "stopped" else signal.SIGKILL)
 
 
@@ -67,7 +67,7 @@ def around(owner, name, before=None, after=None):
 
     def made(self, *args, **kwargs):
         if before is not None:
-            before()
+            before(*args)
         result = call(self, *args, **kwargs)
         if after is not None:
             after()
@@ -81,7 +81,11 @@ def produced():
     reached("produced")
 
 
-def committing():
+def sending(offsets, *_):
+    reached("stopped", *(f"{tp.partition}:{sent.offset}" for tp, sent in offsets.items()))
+
+
+def committing(*_):
     if POINT == "committing":
         # In the midst of it: the broker has been asked, and the answer is on its way.
         threading.Timer(0.002, reached, ["committing"]).start()
@@ -95,7 +99,7 @@ def committed():
 
 
 around(Door, "produce", after=produced)
-around(ConfluentTransactional, "send_offsets", before=lambda: reached("stopped"), after=lambda: reached("sent"))
+around(ConfluentTransactional, "send_offsets", before=sending, after=lambda: reached("sent"))
 around(ConfluentTransactional, "commit", before=committing, after=committed)
 
 if WITHOUT == "fencing":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from kafkaboot.client.memory import MemoryClients
@@ -10,7 +12,7 @@ from kafkaboot.consumer import Again, Away, Failed, Halt, Settled
 from kafkaboot.declare import PublisherSpec
 from kafkaboot.errors import ClientError, PublishError
 from kafkaboot.failure import Refusing
-from kafkaboot.message import HANDLING, reply_to
+from kafkaboot.message import HANDLING, Worker, reply_to
 from kafkaboot.producer import Answers, Binding, Producer, answering
 from kafkaboot.producer.answers import Answered
 
@@ -202,7 +204,9 @@ def test_of_an_exception_the_asker_is_told_as_much_as_is_configured(tell, messag
 
 def test_ids_of_the_request_are_carried_on_to_both_kinds_of_answer(desk):
     raw = request([*OURS, ("ce_id", b"event-1"), ("kb-correlation-id", b"journey")])
-    token = HANDLING.set(lambda: raw)
+    worker = Worker()
+    worker.lane = SimpleNamespace(handled=lambda: raw)
+    token = HANDLING.set(worker)
     try:
         desk.forward("yes", raw)
     finally:
