@@ -15,6 +15,11 @@ class Line(BaseModel):
     price: Decimal = Field(ge=0)
 
 
+def net_of(lines: list[Line]) -> Decimal:
+    """What these goods cost without tax."""
+    return sum((line.price * line.quantity for line in lines), Decimal(0))
+
+
 @event("order.placed")
 class OrderPlaced(BaseModel):
     """A customer ordered something."""
@@ -25,7 +30,7 @@ class OrderPlaced(BaseModel):
 
     def net(self) -> Decimal:
         """What the goods cost without tax."""
-        return sum((line.price * line.quantity for line in self.lines), Decimal(0))
+        return net_of(self.lines)
 
 
 @event("invoice.issued")
@@ -44,3 +49,31 @@ class StockLow(BaseModel):
 
     item: str
     left: int
+
+
+@event("ledger.entry")
+class Entry(BaseModel):
+    """One side of a booking; both sides of an order add up to nothing."""
+
+    account: str
+    order_id: str
+    amount: Decimal
+
+
+@event("quote.wanted")
+class QuoteWanted(BaseModel):
+    """Somebody asks what an order would cost."""
+
+    lines: list[Line] = Field(min_length=1)
+
+    def net(self) -> Decimal:
+        """What the goods would cost without tax."""
+        return net_of(self.lines)
+
+
+@event("quote")
+class Quote(BaseModel):
+    """What it would cost."""
+
+    net: Decimal
+    amount: Decimal

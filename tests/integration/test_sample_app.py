@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,8 +19,10 @@ from kafkaboot.client import TP
 from kafkaboot.client.confluent.factory import ConfluentClients
 from kafkaboot.client.settings import KafkaSettings
 from kafkaboot.dev import NotInstalledError, artefacts
+from kafkaboot.dev.embedded import EmbeddedKafka
 from kafkaboot.dev.local import LocalKafka
-from kafkaboot.testing import eventually
+from kafkaboot.producer import Producer
+from kafkaboot.testing import TestApp, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -139,9 +142,9 @@ def test_orders_written_by_kafkas_own_producer_are_billed_by_the_sample_applicat
 def test_make_run_needs_no_other_step_to_show_records_that_flow(desk, start):
     process, output = start("--profile", "dev", "--set", "shop.generator.rate=200", "--set", "shop.shelf-size=60")
 
-    def tail(topic: str) -> list[dict[str, object]]:
+    def tail(topic: str, count: int = 3) -> list[dict[str, object]]:
         done = subprocess.run(
-            [sys.executable, "-m", "kafkaboot", "tail", topic, "--from", "beginning", "--count", "3", "--json"],
+            [sys.executable, "-m", "kafkaboot", "tail", topic, "--from", "beginning", "--count", str(count), "--json"],
             cwd=desk,
             capture_output=True,
             text=True,
@@ -153,6 +156,12 @@ def test_make_run_needs_no_other_step_to_show_records_that_flow(desk, start):
     invoice = tail("invoices")[0]["value"]
     assert Decimal(invoice["net"]) + Decimal(invoice["tax"]) == Decimal(invoice["amount"])
     assert tail("stock-alerts")[0]["value"]["left"] < 50
+    entries = [line["value"] for line in tail("ledger", 400)]
+    assert {entry["account"] for entry in entries} == {"receivables", "revenue"}
+    sums: Counter[str] = Counter()
+    for entry in entries:
+        sums[entry["order_id"]] += Decimal(entry["amount"])
+    assert sum(not left for left in sums.values()) > 100, "both entries of a booking are there"
     assert stop(process) == 0, output.read_text()
     (bill,) = [line for line in output.read_text().splitlines() if line.startswith("bill ") and "handled" in line]
     assert int(bill.split()[2]) > 3
@@ -172,6 +181,22 @@ def test_every_profile_of_the_sample_can_be_used(desk):
         )
         assert done.returncode == 0, f"{profile}: {done.stderr}"
         assert "hunter2" not in done.stdout + done.stderr
+
+
+async def test_the_sample_answers_a_question_and_books_both_sides(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+    from sample_app.events import Entry, InvoiceIssued, Line, Quote, QuoteWanted
+
+    with EmbeddedKafka() as broker:
+        async with TestApp(broker, directory=ROOT) as app:
+            wanted = QuoteWanted(lines=[Line(item="eggs", quantity=3, price=Decimal("0.35"))])
+            quoted = await app.get(Producer).request("quotes", wanted, reply_type=Quote, timeout=60.0)
+            assert quoted == Quote(net=Decimal("1.05"), amount=Decimal("1.25"))
+            invoice = InvoiceIssued(order_id="o-1", net=Decimal("1.05"), tax=Decimal("0.20"), amount=Decimal("1.25"))
+            await app.publish("invoices", invoice, key="o-1")
+            await app.published("ledger", Entry, where=lambda entry: entry.account == "revenue")
+            booked = {(entry.account, entry.amount) for entry in await app.all_published("ledger", Entry)}
+            assert booked == {("receivables", Decimal("1.25")), ("revenue", Decimal("-1.25"))}
 
 
 async def test_a_handler_of_the_sample_is_a_plain_function(monkeypatch):
