@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kafkaboot.boot.failing import retry_topics
 from kafkaboot.declare import Kind
@@ -115,12 +114,9 @@ def refuse_inboxes(handlers: Sequence[Handler], databases: Collection[str], *, b
 
 def _share(one: Handler, other: Handler) -> bool:
     """Whether both may take records of one topic."""
-    for this, that in ((one.spec, other.spec), (other.spec, one.spec)):
-        if this.pattern is not None and (
-            that.pattern is not None or any(re.match(this.pattern, topic) for topic in that.topics)
-        ):
-            return True
-    return not set(one.spec.topics).isdisjoint(other.spec.topics)
+    this, that = one.spec, other.spec
+    overlap = any(map(this.takes, that.topics)) or any(map(that.takes, this.topics))
+    return overlap or (this.pattern is not None and that.pattern is not None)
 
 
 def _refused(spec: HandlerSpec, what: str, todo: str) -> DeclarationError:
@@ -239,8 +235,5 @@ class _OfGroup:
         return self._known[topic]
 
 
-def _takes(handler: Handler, topic: str) -> Any:
-    spec = handler.spec
-    if spec.pattern is not None:
-        return re.match(spec.pattern, topic)
-    return topic in spec.topics or any(topic in retry_topics(handler, source) for source in spec.topics)
+def _takes(handler: Handler, topic: str) -> bool:
+    return handler.spec.takes(topic) or any(topic in retry_topics(handler, source) for source in handler.spec.topics)

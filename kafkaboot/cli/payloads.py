@@ -16,7 +16,7 @@ def types_of(blueprint: Blueprint | None, topic: str) -> list[Any]:
     read, written = [], []
     for handler in blueprint.handlers if blueprint is not None else ():
         spec, signature = handler.spec, handler.signature
-        if _takes(handler, topic):
+        if spec.takes(topic):
             read += [one.annotation for one in signature.parameters if one.kind in {Kind.PAYLOAD, Kind.BATCH}]
         if any(publisher.topic == topic for publisher in spec.publishers):
             written.append(signature.returns)
@@ -48,13 +48,6 @@ def name_of(payload: Any) -> str:
     """How a type is called on the wire, or else in the code."""
     spec = event_spec(payload)
     return spec.name if spec is not None else getattr(payload, "__name__", str(payload))
-
-
-def _takes(handler: Any, topic: str) -> bool:
-    import re
-
-    pattern = handler.spec.pattern
-    return topic in handler.spec.topics or (pattern is not None and re.match(pattern, topic) is not None)
 
 
 def _returned(owner: type, name: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -200,6 +201,10 @@ class HandlerSpec:
     owner: Class | None = None
     publishers: tuple[PublisherSpec, ...] = ()
     given: frozenset[str] = frozenset()
+
+    def takes(self, topic: str) -> bool:
+        """Whether it reads that topic."""
+        return topic in self.topics or (self.pattern is not None and re.match(self.pattern, topic) is not None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,8 +88,6 @@ class MemoryConsumer:
         self._member.dead_at = None
         self._answer()
         try:
-            if self._kafka.faults.polls:
-                raise self._kafka.faults.polls.popleft()
             if self._listener is not None and self._rebalance(self._listener):
                 return []
             self._complain()

@@ -34,7 +34,6 @@ class Faults:
     Attributes:
         commits: For the next commits, in order.
         reads: For the next questions for committed offsets.
-        polls: Raised by the next polls.
         deliveries: For the next records that are produced: reported, and not written.
         transactions: By call (`init_transactions`, `send_offsets`, `commit`, `abort`), how the next one goes wrong.
         full: How many of the next calls of `produce` find the buffer full.
@@ -45,7 +44,6 @@ class Faults:
     def __init__(self) -> None:
         self.commits: deque[CommitFault] = deque()
         self.reads: deque[ClientError] = deque()
-        self.polls: deque[ClientError] = deque()
         self.deliveries: deque[ClientError] = deque()
         self.transactions: dict[str, CommitFault] = {}
         self.full = 0
@@ -59,10 +57,6 @@ class Faults:
     def fail_reads(self, code: str, times: int = 1) -> None:
         """Let the next questions for committed offsets fail."""
         self.reads.extend([refusal(code)] * times)
-
-    def fail_polls(self, code: str, times: int = 1) -> None:
-        """Let the next polls fail."""
-        self.polls.extend([refusal(code)] * times)
 
     def fail_deliveries(self, code: str, times: int = 1) -> None:
         """Let the next records not be delivered."""

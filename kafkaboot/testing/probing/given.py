@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from kafkaboot.client.memory import MemoryRecord
@@ -72,7 +71,7 @@ def original(record: Record) -> tuple[Record, Letter | None]:
 def doubts(handlers: Sequence[Handler], handler: Handler, record: Record) -> Iterator[str]:
     """Why the application would not give this record to this handler: its topic, its type."""
     where = place(record.topic, record.partition, record.offset)
-    peers = [one for one in handlers if one.group == handler.group and _reads(one, record.topic)]
+    peers = [one for one in handlers if one.group == handler.group and one.spec.takes(record.topic)]
     name = handler.spec.id
     if handler not in peers:
         wanted = handler.spec.pattern or ", ".join(handler.spec.topics)
@@ -86,8 +85,3 @@ def doubts(handlers: Sequence[Handler], handler: Handler, record: Record) -> Ite
     if takes is not handler:
         goes = f"goes to {takes.spec.id}" if takes is not None else "is settled unhandled"
         yield f"{where} of type {kind or '(none)'} would not come to {name}, which takes {handler.type}: it {goes}"
-
-
-def _reads(handler: Handler, topic: str) -> bool:
-    spec = handler.spec
-    return topic in spec.topics or (spec.pattern is not None and re.match(spec.pattern, topic) is not None)
