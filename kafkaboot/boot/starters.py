@@ -29,6 +29,7 @@ HOUSE = {
     "dead-letter": "kafkaboot.boot.wiring.dead_letter:DEAD_LETTERS",
     "topics": "kafkaboot.boot.wiring.topics:TOPICS",
     "logging": "kafkaboot.boot.wiring.logs:LOGGING",
+    "metrics": "kafkaboot.boot.wiring.metrics:METRICS",
     "broker": "kafkaboot.dev.autoconfigure:BROKER",
 }
 """The house's own features, by name. Text: `boot` imports no floor above it, and nothing that is switched off."""

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
@@ -21,8 +22,9 @@ from kafkaboot.client.settings import KafkaSettings
 from kafkaboot.dev import NotInstalledError, artefacts
 from kafkaboot.dev.embedded import EmbeddedKafka
 from kafkaboot.dev.local import LocalKafka
+from kafkaboot.observe import Metrics
 from kafkaboot.producer import Producer
-from kafkaboot.testing import TestApp, eventually
+from kafkaboot.testing import TestApp, eventually, eventually_async
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -183,12 +185,18 @@ def test_every_profile_of_the_sample_can_be_used(desk):
         assert "hunter2" not in done.stdout + done.stderr
 
 
+def scraped(app: TestApp) -> str:
+    """Its metrics as Prometheus gets them."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{app.get(Metrics).exposition.port}/metrics", timeout=10) as answer:
+        return answer.read().decode()
+
+
 async def test_the_sample_answers_a_question_and_books_both_sides(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT))
     from sample_app.events import Entry, InvoiceIssued, Line, Quote, QuoteWanted
 
     with EmbeddedKafka() as broker:
-        async with TestApp(broker, directory=ROOT) as app:
+        async with TestApp(broker, directory=ROOT, overrides={"kafkaboot.metrics.port": 0}) as app:
             wanted = QuoteWanted(lines=[Line(item="eggs", quantity=3, price=Decimal("0.35"))])
             quoted = await app.get(Producer).request("quotes", wanted, reply_type=Quote, timeout=60.0)
             assert quoted == Quote(net=Decimal("1.05"), amount=Decimal("1.25"))
@@ -197,6 +205,8 @@ async def test_the_sample_answers_a_question_and_books_both_sides(monkeypatch):
             await app.published("ledger", Entry, where=lambda entry: entry.account == "revenue")
             booked = {(entry.account, entry.amount) for entry in await app.all_published("ledger", Entry)}
             assert booked == {("receivables", Decimal("1.25")), ("revenue", Decimal("-1.25"))}
+            told = 'kafkaboot_transactions_total{outcome="committed"}'
+            await eventually_async(lambda: told in scraped(app), 30, "its metrics say so")
 
 
 async def test_a_handler_of_the_sample_is_a_plain_function(monkeypatch):
