@@ -13,12 +13,15 @@ class Turnstile:
     that runs meanwhile finds it taken and goes to sleep in turn. Once two threads have met they change places at each
     use, some ten microseconds a time, as long as there is work. Here a thread that finds it taken lets the others
     run, and tries again when it runs itself.
+
+    Args:
+        reentrant: Whether who is inside may enter once more.
     """
 
     __slots__ = ("_leave", "_try")
 
-    def __init__(self) -> None:
-        lock = threading.Lock()
+    def __init__(self, *, reentrant: bool = False) -> None:
+        lock = threading.RLock() if reentrant else threading.Lock()
         self._try, self._leave = lock.acquire, lock.release
 
     def __enter__(self) -> None:

@@ -6,11 +6,11 @@ go on, and nobody waits for a commit but the outputs.
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from kafkaboot.consumer.turnstile import Turnstile
 from kafkaboot.errors import ClientError
 from kafkaboot.producer import FELL
 
@@ -64,7 +64,7 @@ class Door:
     """
 
     def __init__(self, most: int, clock: Clock) -> None:
-        self.lock = threading.RLock()
+        self.lock = Turnstile(reentrant=True)
         self.port: TransactionalPort | None = None
         self.ended = False
         self._most, self._now = most * FAR, clock.monotonic
