@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +31,8 @@ PAUSE = 0.001
 """Seconds between two looks for reports while a transaction is open."""
 AGAIN = 0.01
 """Seconds until a call is made again that librdkafka says may be."""
+GRACE = 1.0
+"""Seconds beyond its timeout after which a call is taken for one that will not come back."""
 SHORTEST = 0.1
 """Seconds that a call gets, however late it is."""
 FENCED = frozenset({"_FENCED", "PRODUCER_FENCED", "INVALID_PRODUCER_EPOCH"})
@@ -107,9 +111,40 @@ class ConfluentTransactional(ConfluentProducer):
         ]
 
         def send(left: float) -> None:
-            self._producer.send_offsets_to_transaction(wanted, membership, left)
+            self._answered(partial(self._producer.send_offsets_to_transaction, wanted, membership, left), left + GRACE)
 
         self._ask("sending offsets", send, monotonic() + timeout)
+
+    def _answered(self, call: Callable[[], object], seconds: float) -> None:
+        """Make a call that may never come back: librdkafka keeps no timeout while it looks for a group's coordinator.
+
+        Source: librdkafka #5456 and #5511, open with 2.14; seen here with 2.16.1 after a restart of the only broker.
+
+        Raises:
+            TransactionError: It has not come back; the client is of no more use.
+        """
+        answer: Future[object] = Future()
+
+        def make() -> None:
+            try:
+                answer.set_result(call())
+            except BaseException as error:
+                answer.set_exception(error)
+
+        threading.Thread(target=make, name="kafkaboot-offsets", daemon=True).start()
+        try:
+            answer.result(seconds)
+        except TimeoutError:
+            if answer.done():
+                raise
+            raise TransactionError(
+                f"sending offsets: the client did not come back within {seconds:g} s",
+                outcome="aborted",
+                code="_TIMED_OUT",
+                retriable=True,
+                fatal=True,
+                where=f"transactional id {self._id}",
+            ) from None
 
     def commit(self, timeout: float) -> None:
         """See `TransactionalPort`."""
