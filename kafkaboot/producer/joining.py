@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from kafkaboot.client import ProducerPort
     from kafkaboot.errors import ClientError
-    from kafkaboot.message import Headers, RawRecord
+    from kafkaboot.message import Headers, RawRecord, Worker
 
 
 class Joining:
@@ -38,24 +38,24 @@ class Joining:
         timestamp: int = 0,
     ) -> None:
         """See `ProducerPort`."""
-        worker = HANDLING.get()
-        if worker is None or worker.transacting is None:
+        worker = _enclosed()
+        if worker is None:
             self._plain(topic, value, key, headers, partition, on_delivery, timestamp)
         else:
             worker.transacting.door.publish(worker.lane, topic, value, key, headers, partition, on_delivery, timestamp)
 
     def hurry(self) -> None:
         """See `ProducerPort`."""
-        worker = HANDLING.get()
-        if worker is None or worker.transacting is None:
+        worker = _enclosed()
+        if worker is None:
             self._port.hurry()
         else:
             worker.transacting.door.hurry()
 
     def serve(self, timeout: float) -> None:
         """See `ProducerPort`."""
-        worker = HANDLING.get()
-        if worker is None or worker.transacting is None:
+        worker = _enclosed()
+        if worker is None:
             self._port.serve(timeout)
         else:
             worker.transacting.door.serve(timeout)
@@ -83,14 +83,19 @@ class Joining:
         return self._port.close(timeout)
 
 
+def _enclosed() -> Worker | None:
+    """Who is at work here, if that is in a transaction."""
+    worker = HANDLING.get()
+    return worker if worker is not None and worker.transacting is not None else None
+
+
 def refuse_inside() -> None:
     """Refuse a transaction of its own, or a request, inside of a transactional handler.
 
     Raises:
         TransactionError: It is called by one.
     """
-    worker = HANDLING.get()
-    if worker is not None and worker.transacting is not None:
+    if _enclosed() is not None:
         raise TransactionError(
             "a transactional handler is inside of a transaction already: Kafka has none that are nested, and nobody "
             "sees, nor answers, what it publishes before it has come back",

@@ -118,7 +118,7 @@ class ConfluentTransactional(ConfluentProducer):
     def _answered(self, call: Callable[[], object], seconds: float) -> None:
         """Make a call that may never come back: librdkafka keeps no timeout while it looks for a group's coordinator.
 
-        Source: librdkafka #5456 and #5511, open with 2.14; seen here with 2.16.1 after a restart of the only broker.
+        Source: librdkafka #5456 and #5511, open with 2.14. It fits a group that stood still after its broker's restart.
 
         Raises:
             TransactionError: It has not come back; the client is of no more use.
