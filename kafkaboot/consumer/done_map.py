@@ -32,7 +32,8 @@ def encode(position: int, delivered: Iterable[tuple[int, bool]]) -> str:
 
     Args:
         position: The offset that is committed.
-        delivered: `(offset, settled)` of the records from `position` on, in order of delivery.
+        delivered: `(offset, settled)` of records from `position` on, in order of delivery: at least of the first and
+            the last one of each run that is settled, and of the first one of each that is not.
     """
     raw = bytearray()
     edge, settled_run, last = position, False, position - 1

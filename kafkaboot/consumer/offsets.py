@@ -295,11 +295,18 @@ class Assignment:
         self.chunks = kept
 
     def _beyond(self) -> Iterator[tuple[int, bool]]:
-        """`(offset, settled)` of every delivered record from the position on, in order; then what is known beyond."""
+        """`(offset, settled)` where this changes, from the position on, and of the last of each settled run."""
         for chunk in self.chunks:
-            done = chunk.done
-            for i in range(chunk.head, len(done)):
-                yield chunk.records[i].offset(), bool(done[i])
+            done, at = chunk.done, chunk.head
+            while at < len(done):
+                settled = done[at]
+                end = done.find(1 - settled, at + 1)
+                if end < 0:
+                    end = len(done)
+                yield chunk.records[at].offset(), bool(settled)
+                if settled:
+                    yield chunk.records[end - 1].offset(), True
+                at = end
         edge = self._newest.offset() + 1 if self._newest is not None else 0
         for known in self._known_done:
             if known.stop <= edge:

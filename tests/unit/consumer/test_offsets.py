@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kafkaboot.client import TP, Committed
@@ -200,3 +200,31 @@ def test_a_second_restart_knows_as_much_as_the_first(done_before, again, settles
     answer = assignment.to_commit() or said
     known = {offset for run in commit_note.read(answer).done for offset in run} | set(range(answer.offset))
     assert known == now_done | set(range(answer.offset))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # `raw` is a class
+@given(st.lists(st.lists(st.booleans(), min_size=1, max_size=12), min_size=1, max_size=5), st.integers(1, 3))
+def test_the_map_of_what_is_done_beyond_is_the_one_that_a_look_at_every_record_would_write(raw, pattern, stride):
+    assignment = Assignment(TP("t", 0), 1, in_order=False, transactional=True)
+    offsets = iter(range(7, 1000, stride))
+    for run in pattern:
+        chunk, _ = assignment.take([raw(next(offsets)) for _ in run])
+        settle(chunk, *[i for i, done in enumerate(run) if done])
+    position = assignment.advance()
+    every = [
+        (chunk.records[i].offset(), bool(chunk.done[i]))
+        for chunk in assignment.chunks
+        for i in range(chunk.head, len(chunk.done))
+    ]
+    said = assignment.to_commit()
+    assert said == Committed(position, done_map.encode(position, every))
+
+
+def test_a_record_that_is_settled_while_the_map_is_written_is_in_it_or_not_and_takes_no_other_along(raw, assignment_of):
+    assignment = assignment_of(in_order=False)
+    chunk, _ = assignment.take([raw(i) for i in range(4)])
+    settle(chunk, 1)
+    walk = assignment._beyond()
+    assert next(walk) == (0, False)
+    settle(chunk, 0, 2)
+    assert list(walk) == [(1, True), (2, True), (3, False)]
