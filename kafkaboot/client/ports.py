@@ -33,8 +33,11 @@ class Committed(NamedTuple):
 class RebalanceListener(Protocol):
     """Called on the consumer's own thread."""
 
-    def assigned(self, partitions: Sequence[TP]) -> Mapping[TP, int]:
-        """New partitions; answers where each starts. One that is left out starts by the group's rule."""
+    def assigned(self, partitions: Sequence[TP]) -> Mapping[TP, int | None]:
+        """New partitions; answers where each starts. One that is left out starts by the group's rule.
+
+        With `None` nothing of it is read until `ConsumerPort.start`.
+        """
 
     def revoked(self, partitions: Sequence[TP]) -> None:
         """These partitions go to another member when this returns: commit now or never."""
@@ -78,6 +81,13 @@ class ConsumerPort(Protocol):
 
     def resume(self, partitions: Sequence[TP]) -> None:
         """Give them out again."""
+
+    def start(self, partition: TP, offset: int | None) -> None:
+        """Read one that was assigned without a start, from here on; with `None` from where the group's rule says.
+
+        Raises:
+            ClientError: It is too early; to be tried again.
+        """
 
     def high_watermarks(self) -> dict[TP, int]:
         """The last known end offset of each assigned partition, from memory, without asking the broker."""

@@ -36,6 +36,7 @@ class GroupHealth:
             "partitions": len(poller.holdings),
             # Copied in one step: the poller's thread goes on changing it.
             "paused": sum(holding.paused for holding in list(poller.holdings.values())),
+            "awaited": sum(holding.awaited for holding in list(poller.holdings.values())),
             "lag": sum(group.lag().values()),
             "seconds since the last poll": round(silence, 3),
         }

@@ -20,10 +20,15 @@ REPLAY_MIN, REPLAY_MAX = 0.2, 30.0
 
 
 class Holding:
-    """The poller's view of an assigned partition."""
+    """The poller's view of an assigned partition.
+
+    Attributes:
+        awaited: Whether it is not known yet where the group stands on it, so that nothing of it is read.
+    """
 
     __slots__ = (
         "assignment",
+        "awaited",
         "careful",
         "full_since",
         "lanes",
@@ -36,6 +41,7 @@ class Holding:
 
     def __init__(self, assignment: Assignment) -> None:
         self.assignment = assignment
+        self.awaited = False
         self.careful: Careful | None = None
         self.window: Window | None = None
         self.lanes: dict[str, Lanes] = {}

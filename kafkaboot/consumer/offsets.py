@@ -94,13 +94,11 @@ class Assignment:
         self.closing = False
         self.writes_map = True
         self.position: int | None = None
-        self.committed = committed
         self.chunks: deque[Chunk] = deque()
         self.refused: list[int] = []
         self.left: list[int] = []
-        note = note or Note([], {}, None)
-        self.in_order = in_order and not note.done
-        self.attempts = dict(note.attempts)
+        self.in_order = in_order
+        self.stands(committed, note or Note([], {}, None))
         self.mark: Mark | None = None
         self.suspects: dict[int, int] = {}
         self.narrow: dict[int, int] = {}
@@ -108,8 +106,14 @@ class Assignment:
         self.held = False
         self.passed = self._taken = 0
         self._settled: deque[Chunk] = deque()
-        self._known_done = deque(note.done)
         self._newest: RawRecord | None = None
+
+    def stands(self, committed: Committed | None, note: Note) -> None:
+        """Where the group stands and what the commit said beside it; before the first record is taken."""
+        self.committed = committed
+        self.in_order = self.in_order and not note.done
+        self.attempts = dict(note.attempts)
+        self._known_done = deque(note.done)
 
     @property
     def live(self) -> bool:

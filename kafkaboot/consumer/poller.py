@@ -15,6 +15,7 @@ from kafkaboot.consumer.backpressure import BackPressure
 from kafkaboot.consumer.careful import Beginnings
 from kafkaboot.consumer.holding import Holding
 from kafkaboot.consumer.replays import Replays
+from kafkaboot.consumer.stands import Stands
 from kafkaboot.consumer.window import Window
 from kafkaboot.errors import BrokerUnreachableError, ClientError
 
@@ -41,8 +42,6 @@ POLL = 0.1
 """Seconds that a poll waits for a first record."""
 SHORTLY = 0.002
 """The same while a partition is handed out carefully, row by row."""
-ASK = 10.0
-"""Seconds that a new partition's committed offset is waited for."""
 CATCH_UP = 2.0
 """Seconds beyond the drain's deadline in which a last commit that a rebalance refused may be tried again."""
 PATIENT = 5.0
@@ -97,6 +96,7 @@ class Poller:
         self._replays = Replays(consumer, dispatch, self.holdings, clock, self._take_again)
         self.undelivered = self._replays.undelivered
         self._beginnings = Beginnings(committer, clock)
+        self._stands = Stands(consumer, dispatch, clock, gate)
         self._next_ends = 0.0
         self._patient_until = clock.monotonic() + PATIENT
         self._one_topic = len(dispatch.subscription()) == 1 and not any(r.pattern for r in dispatch.routes)
@@ -123,6 +123,7 @@ class Poller:
         if self._transacting is not None:
             self._transacting.turn(self.consumer, self.holdings)
         self._replays.begin()
+        self._begin_awaited()
         self._hand_out_more()
         self._tend()
 
@@ -270,22 +271,33 @@ class Poller:
 
     # --- rebalances, on this thread, inside poll_chunk
 
-    def assigned(self, partitions: Sequence[TP]) -> Mapping[TP, int]:
+    def assigned(self, partitions: Sequence[TP]) -> Mapping[TP, int | None]:
         """New partitions: read where the group stands on them, offsets and the map of records done beyond."""
         self.joined = True
-        known = self._committed(partitions)
-        starts = {}
+        known = self._stands.of(partitions)
+        awaited = [tp for tp in partitions if tp in self._stands.awaited]
         for tp in partitions:
-            committed = known.get(tp)
-            note = commit_note.read(committed)
-            holding = self.holdings[tp] = Holding(self._replays.assignment(tp, committed, note))
-            if holding.assignment.transactional:
-                holding.window = Window(by_key=not holding.assignment.in_order)
-            self._beginnings.begin(tp, holding, note.mark, self._dispatch.deaths(tp.topic))
-            if committed is not None and committed.offset is not None:
-                starts[tp] = committed.offset
+            holding = self.holdings[tp] = Holding(self._replays.assignment(tp, None, None))
+            if tp in awaited:
+                holding.assignment.live, holding.awaited = False, True
+            else:
+                self._begin(holding, known.get(tp))
         self._announce("assigned", partitions)
-        return starts
+        return {tp: one.offset for tp, one in known.items() if one.offset is not None} | dict.fromkeys(awaited)
+
+    def _begin(self, holding: Holding, committed: Committed | None) -> None:
+        assignment, note = holding.assignment, commit_note.read(committed)
+        assignment.stands(committed, note)
+        if assignment.transactional:
+            holding.window = Window(by_key=not assignment.in_order)
+        self._beginnings.begin(assignment.tp, holding, note.mark, self._dispatch.deaths(assignment.tp.topic))
+
+    def _begin_awaited(self) -> None:
+        """What has become known of partitions that waited for it: now they are read."""
+        for tp, committed in self._stands.news():
+            holding = self.holdings[tp]
+            self._begin(holding, committed)
+            holding.assignment.live, holding.awaited = True, False
 
     def revoked(self, partitions: Sequence[TP]) -> None:
         """Finish what is at work on them, commit once, forget."""
@@ -296,6 +308,7 @@ class Poller:
     def lost(self, partitions: Sequence[TP]) -> None:
         """They belong to somebody else already: forget at once."""
         self.joined = False
+        self._stands.forget(partitions)
         gone = [self.holdings.pop(tp) for tp in partitions if tp in self.holdings]
         for holding in gone:
             holding.assignment.live = False
@@ -306,6 +319,7 @@ class Poller:
 
     def give_back(self, partitions: Sequence[TP], until: float) -> bool:
         """Let the lanes finish the record they are at, commit, forget; answers whether they did by `until`."""
+        self._stands.forget(partitions)
         leaving = {tp: self.holdings[tp] for tp in partitions if tp in self.holdings}
         for holding in leaving.values():
             holding.assignment.live = False
@@ -330,23 +344,6 @@ class Poller:
                 self._transacting.turn(self.consumer, self.holdings)
             self.gate.wait(0.01)
         return True
-
-    def _committed(self, partitions: Sequence[TP]) -> Mapping[TP, Committed]:
-        # Transactions rest on it: what the map says was published already, and a predecessor's may still be open.
-        rests = any(route.transactional for tp in partitions for route in self._dispatch.routes_of(tp.topic))
-        until = self._clock.monotonic() + (self._settings.max_poll_interval / 2 if rests else ASK)
-        while True:
-            self.heartbeat = self._clock.monotonic()
-            try:
-                return self.consumer.committed(partitions, ASK)
-            except ClientError as error:
-                if error.fatal or not error.retriable or self._clock.monotonic() >= until:
-                    if rests:
-                        raise
-                    # The client reads the offset by itself then; only the map of records done beyond is unknown.
-                    log.warning("group %s: where it stands is not known yet: %s", self._dispatch.group, error)
-                    return {}
-                self.gate.wait(0.1)
 
     def _announce(self, kind: str, partitions: Sequence[TP]) -> None:
         self.rebalances += 1

@@ -25,7 +25,7 @@ class Standing:
         self._poller, self._positions = poller, positions
         self._held: dict[TP, Assignment] = {}
 
-    def assigned(self, partitions: Sequence[TP]) -> Mapping[TP, int]:
+    def assigned(self, partitions: Sequence[TP]) -> Mapping[TP, int | None]:
         """See `RebalanceListener`."""
         starts = self._poller.assigned(partitions)
         new = {tp: self._poller.holdings[tp].assignment for tp in partitions}

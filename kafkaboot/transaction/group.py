@@ -385,7 +385,7 @@ class GroupTransactions:
 
 
 def _mine(holdings: Mapping[TP, Holding]) -> list[tuple[TP, Holding]]:
-    return [(tp, holding) for tp, holding in holdings.items() if holding.assignment.transactional]
+    return [(tp, one) for tp, one in holdings.items() if one.assignment.transactional and not one.awaited]
 
 
 def _unsaid(holdings: Iterable[Holding]) -> bool:

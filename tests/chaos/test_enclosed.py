@@ -11,11 +11,11 @@ import threading
 import time
 import uuid
 from collections import Counter, defaultdict
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from kafkaboot.dev.broker import NotInstalledError
@@ -130,7 +130,7 @@ class Copying:
     def replace_the_fallen(self, die=""):
         for index, one in enumerate(self.copiers):
             if one.gone:
-                if one.death and one.death != "stopped":
+                if one.death and one.death not in {"stopped", "pending"}:
                     self.deaths[one.death] += 1
                 self.copiers[index] = self._start(one.slot, die)
                 die = ""
@@ -186,17 +186,41 @@ class Copying:
 
         Its transaction is open all the while, so that nothing but the group's generation keeps it from committing.
         """
-        victim = self.at_work()
-        victim.kill()
-        index = self.copiers.index(victim)
-        frozen = self.copiers[index] = self._start(victim.slot, "stopped:2")
-        eventually(lambda: frozen.death, 60, lambda: f"a process that stands still: {frozen.said}")
-        frozen.paused = True
+        frozen = self._frozen("stopped:2")
         eventually(lambda: self._others_have_done(frozen.unsent), 60, lambda: f"others do its records {frozen.unsent}")
         ended = frozen.said["committed"]
         frozen.process.send_signal(signal.SIGCONT)
         frozen.paused, frozen.death = False, None
         eventually(lambda: frozen.gone or frozen.said["committed"] > ended + 1, 60, "it goes on")
+
+    def freeze_behind_its_offsets(self):
+        """A process stands still in a transaction that has offsets, until the others have its partitions; answers it.
+
+        Nobody is told where the group stands on those, as long as that transaction is open.
+        """
+        eventually(lambda: all(one.said["committed"] for one in self.copiers), 60, "each of them has partitions")
+        frozen = self._frozen("pending:2")
+        others = [one for one in self.copiers if one is not frozen]
+        eventually(lambda: any("is not known yet" in one.log.read_text() for one in others), 60, "they are given away")
+        return frozen
+
+    def _frozen(self, point):
+        victim = self.at_work()
+        victim.kill()
+        index = self.copiers.index(victim)
+        frozen = self.copiers[index] = self._start(victim.slot, point)
+        eventually(lambda: frozen.death, 60, lambda: f"a process that stands still: {frozen.said}")
+        frozen.paused = True
+        return frozen
+
+    def stands(self):
+        """Where the group stands, by partition; none of which an open transaction has the offset."""
+        consumer, found = self._consumer("read_committed", self.name), {}
+        for partition in range(PARTITIONS):
+            with suppress(KafkaException):
+                found[partition] = consumer.committed([TopicPartition(self.source, partition)], 0.5)[0].offset
+        consumer.close()
+        return found
 
     def _others_have_done(self, unsent):
         """Whether the group has committed all that a process in a transaction has not sent."""
@@ -434,6 +458,23 @@ def test_a_process_that_slept_in_its_transaction_is_fenced_by_the_group(kafka, t
         run.freeze_in_a_transaction()
         run.settle()
         demand(run, 0)
+
+
+def test_while_the_offsets_of_a_process_that_stands_still_are_pending_nothing_but_its_partitions_waits(kafka, tmp_path):
+    with copying(kafka.bootstrap_servers, tmp_path, seed=1, timeout=90) as run:
+        frozen = run.freeze_behind_its_offsets()
+        others = {one: one.said["committed"] for one in run.copiers if one is not frozen}
+        eventually(
+            lambda: all(one.said["committed"] > before + 20 for one, before in others.items()),
+            60,
+            lambda: f"both others go on: {[(one.said['committed'], before) for one, before in others.items()]}",
+        )
+        assert not run.stands().keys() & frozen.unsent.keys(), "they are pending still"
+        frozen.kill()
+        run.settle()
+        verdict, _ = run.verdict()
+        print(verdict)
+        assert verdict == dict.fromkeys(verdict, 0)
 
 
 def test_control_without_the_groups_generation_it_commits_what_others_have_done_meanwhile(kafka, tmp_path):

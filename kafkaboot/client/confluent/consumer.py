@@ -27,6 +27,8 @@ _NO_GENERATION = b"CGMDv2:\xff\xff\xff\xff"
 """How librdkafka writes down a member whose generation is -1 (`rd_kafka_consumer_group_metadata_write`)."""
 FEW = 8
 """Records of a poll up to which the next poll waits for a first record at once."""
+ANY = 0
+"""Where a partition is assigned that is paused until it is told where to start."""
 WAIT = 10.0
 """Seconds that a commit which is waited for may take."""
 FIRST_ANSWER = 1.0
@@ -137,6 +139,14 @@ class ConfluentConsumer:
         """See `ConsumerPort`."""
         self._if_assigned(self._consumer.resume, partitions)
 
+    def start(self, partition: TP, offset: int | None) -> None:
+        """See `ConsumerPort`."""
+        try:
+            self._consumer.seek(TopicPartition(*partition, OFFSET_INVALID if offset is None else offset))
+        except KafkaException as error:
+            raise client_error(error) from error
+        self.resume([partition])
+
     def membership(self) -> object | None:
         """See `ConsumerPort`."""
         written: bytes = self._consumer.consumer_group_metadata()
@@ -178,7 +188,10 @@ class ConfluentConsumer:
         else:
             self._assigned = list(tps)
         starts = self._listener.assigned(tps) if self._listener else {}
-        wanted = [TopicPartition(tp.topic, tp.partition, starts.get(tp, OFFSET_INVALID)) for tp in tps]
+        # One without a start has some offset all the same: librdkafka would ask for the committed one, and where other
+        # partitions come or go meanwhile, take "a transaction is open" for "nothing committed" (2.16).
+        at = {tp: ANY if (start := starts.get(tp, OFFSET_INVALID)) is None else start for tp in tps}
+        wanted = [TopicPartition(*tp, start) for tp, start in at.items()]
         if self._incremental:
             self._consumer.incremental_assign(wanted)
         else:
@@ -186,6 +199,7 @@ class ConfluentConsumer:
         # librdkafka keeps a partition paused across a re-assignment (confluent-kafka-go#193).
         if wanted:
             self._consumer.resume(wanted)
+        self.pause([tp for tp, start in starts.items() if start is None])
 
     def _on_revoke(self, _: Any, partitions: list[Any]) -> None:
         self._gone(partitions, self._listener.revoked if self._listener else None)

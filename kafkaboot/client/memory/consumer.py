@@ -126,6 +126,12 @@ class MemoryConsumer:
         """See `ConsumerPort`."""
         self._paused -= set(partitions)
 
+    def start(self, partition: TP, offset: int | None) -> None:
+        """See `ConsumerPort`."""
+        with self._kafka.lock:
+            self._positions[partition] = self._reset(partition) if offset is None else offset
+        self.resume([partition])
+
     def membership(self) -> Membership | None:
         """See `ConsumerPort`."""
         if self._member not in self._group.members:
@@ -259,6 +265,7 @@ class MemoryConsumer:
                 start = starts.get(tp, self._group.offsets.get(tp, Committed(None)).offset)
                 self._positions[tp] = self._reset(tp) if start is None else start
                 self._paused.discard(tp)
+            self._paused |= {tp for tp, start in starts.items() if start is None}
 
     def _reset(self, tp: TP) -> int:
         log = self._kafka.log(tp)

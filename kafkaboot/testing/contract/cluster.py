@@ -63,10 +63,10 @@ class Seat:
         self.records: list[RawRecord] = []
         self.errors: list[ClientError] = []
         self.holds: set[TP] = set()
-        self.starts: Mapping[TP, int] = {}
+        self.starts: Mapping[TP, int | None] = {}
         self.at_revoke: Callable[[Sequence[TP]], None] = lambda _: None
 
-    def assigned(self, partitions: Sequence[TP]) -> Mapping[TP, int]:
+    def assigned(self, partitions: Sequence[TP]) -> Mapping[TP, int | None]:
         """See `RebalanceListener`."""
         self._note("assigned", partitions)
         self.holds |= set(partitions)

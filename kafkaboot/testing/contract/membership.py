@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+import pytest
+
 from kafkaboot.client import TP, Committed
 
 if TYPE_CHECKING:
@@ -110,6 +112,36 @@ class Membership:
         assert first.values() == [b"x"]
         first.consumer.resume([TP(topic, 1 - gone.partition)])
         cluster.until(lambda: len(first.records) == 2, first)
+
+    @pytest.mark.parametrize("reset", ["earliest", "latest"])
+    def test_one_that_is_told_late_where_to_start_starts_by_the_groups_rule_if_nothing_was_committed(
+        self, cluster: Cluster, reset: str
+    ) -> None:
+        """Until then it gives nothing. Where it was read to when it was held here before, means nothing."""
+        topic, group = cluster.topic(2), cluster.name("group")
+        cluster.publish(topic, b"old", partition=0)
+        cluster.publish(topic, b"old", partition=1)
+        first = cluster.member(group, topic, auto_offset_reset=reset)
+        first.starts = {TP(topic, 0): 0, TP(topic, 1): 0}
+        cluster.until(lambda: len(first.records) == 2, first)
+        second = cluster.member(group, topic)
+        cluster.until(lambda: len(first.holds) == len(second.holds) == 1, first, second)
+        gone = TP(topic, first.told("revoked")[0][0].partition)
+        first.starts = {gone: None}
+        cluster.leave(second)
+        cluster.until(lambda: len(first.holds) == 2, first)
+        first.records.clear()
+        for _ in range(20):
+            first.poll()
+        assert first.records == []
+        first.consumer.start(gone, None)
+
+        def read() -> bool:
+            cluster.publish(topic, b"new", partition=gone.partition)
+            return bool(first.records)
+
+        cluster.until(read, first)
+        assert first.values()[0] == (b"old" if reset == "earliest" else b"new")
 
     def test_a_member_that_gets_nothing_is_told_so(self, cluster: Cluster) -> None:
         """It has joined, and may say that it is ready."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kafkaboot.client import TP, Committed, TopicSpec
-from kafkaboot.errors import TransactionError
+from kafkaboot.errors import ClientError, TransactionError
 from kafkaboot.testing.contract.cluster import DEADLINE, SESSION
 
 if TYPE_CHECKING:
@@ -169,6 +169,33 @@ class Transacting:
             end(DEADLINE)
             expected = {at: Committed(2, "note")} if offset == 2 else {at: Committed(None)}
             assert seat.consumer.committed([at], DEADLINE) == expected
+
+    def test_nobody_is_told_where_a_group_stands_while_a_transaction_with_its_offset_is_open(
+        self, cluster: Cluster
+    ) -> None:
+        """A partition can be assigned all the same, and gives nothing before it is told where to start."""
+        topic, group = cluster.topic(), cluster.name("group")
+        cluster.publish(topic, b"0", b"1", b"2", partition=0)
+        first, at = cluster.member(group, topic), TP(topic, 0)
+        cluster.until(lambda: len(first.records) == 3, first)
+        producer = cluster.transactional(cluster.name("id"))
+        producer.begin()
+        producer.send_offsets({at: Committed(2)}, first.consumer.membership(), DEADLINE)
+        cluster.leave(first)
+        second = cluster.member(group, topic)
+        second.starts = {at: None}
+        cluster.until(lambda: second.holds, second)
+        with pytest.raises(ClientError) as caught:
+            second.consumer.committed([at], 0.3)
+        assert (caught.value.retriable, caught.value.fatal) == (True, False)
+        producer.commit(DEADLINE)
+        assert second.consumer.committed([at], DEADLINE) == {at: Committed(2)}
+        for _ in range(20):
+            second.poll()
+        assert second.records == []
+        second.consumer.start(at, 2)
+        cluster.until(lambda: second.records, second)
+        assert second.values() == [b"2"]
 
     def test_offsets_of_a_member_that_the_group_has_left_behind_are_refused(self, cluster: Cluster) -> None:
         """KIP-447: what fences a process that slept while its partitions went to another one."""

@@ -1,7 +1,7 @@
 """A transactional copier that ends its process where it is told to, and says what it has done.
 
 `ENCLOSED_DIE=point:number` kills it the numberth time that it comes to a point with records in the transaction;
-`stopped:number` lets it stand still there, before the offsets are sent, which it tells.
+`stopped:number` lets it stand still there, before the offsets are sent, which it tells, `pending:number` behind that.
 `ENCLOSED_WITHOUT` takes away what exactly once rests on: for controls.
 """
 
@@ -23,6 +23,7 @@ WITHOUT = os.environ.get("ENCLOSED_WITHOUT", "")
 INSIDE = bool(os.environ.get("ENCLOSED_INSIDE"))
 REACHED: Counter[str] = Counter()
 OPEN = Counter({"records": 0})
+SENT = []
 
 
 class Entry(msgspec.Struct):
@@ -56,7 +57,8 @@ def reached(point, *rest):
     if point == POINT and REACHED[point] == int(NUMBER):
         say(" ".join([f"dies {point} {OPEN['records']}", *rest]))
         # To this thread: one for the process is taken by another, and meanwhile this one would go on.
-        signal.pthread_kill(threading.get_ident(), signal.SIGSTOP if point == "stopped" else signal.SIGKILL)
+        freezes = point in {"stopped", "pending"}
+        signal.pthread_kill(threading.get_ident(), signal.SIGSTOP if freezes else signal.SIGKILL)
 
 
 def say(what):
@@ -83,7 +85,13 @@ def produced():
 
 
 def sending(offsets, *_):
-    reached("stopped", *(f"{tp.partition}:{sent.offset}" for tp, sent in offsets.items()))
+    SENT[:] = [f"{tp.partition}:{sent.offset}" for tp, sent in offsets.items()]
+    reached("stopped", *SENT)
+
+
+def sent():
+    reached("sent")
+    reached("pending", *SENT)
 
 
 def committing(*_):
@@ -100,7 +108,7 @@ def committed():
 
 
 around(Door, "produce", after=produced)
-around(ConfluentTransactional, "send_offsets", before=sending, after=lambda: reached("sent"))
+around(ConfluentTransactional, "send_offsets", before=sending, after=sent)
 around(ConfluentTransactional, "commit", before=committing, after=committed)
 
 if WITHOUT == "fencing":

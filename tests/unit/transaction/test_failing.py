@@ -372,9 +372,8 @@ async def test_a_revoke_takes_nothing_of_a_record_that_has_published_something_a
     assert at.written() == [7], "the control: it had published it"
 
 
-async def test_where_the_group_stands_is_waited_for_as_long_as_it_takes(world, calls, monkeypatch):
+async def test_where_the_group_stands_is_waited_for_as_long_as_it_takes(world, calls):
     """Without the map of what is done beyond the offset, that would be published once more."""
-    monkeypatch.setattr("kafkaboot.consumer.poller.ASK", -1.0)
     at, handler, other = world(), calls(), calls()
     handler.held.add("0")
     process = at.process(handler.handle, ordering="key", concurrency=50)
