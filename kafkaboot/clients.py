@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Self
 from kafkaboot.client import TP, Committed
 from kafkaboot.client.presets import CONSUMER, CONSUMER_PRESETS, PRODUCER, PRODUCER_PRESETS
 from kafkaboot.client.settings import as_librdkafka
+from kafkaboot.clock import SystemClock
+from kafkaboot.consumer.stands import Stands, starts
 from kafkaboot.errors import ConfigurationError
 from kafkaboot.message import Record
 from kafkaboot.producer import Producer
@@ -92,9 +94,10 @@ class Consumer:
     Nothing is committed unless `commit` is called: after a crash, what was polled since then comes again.
     """
 
-    def __init__(self, port: ConsumerPort) -> None:
+    def __init__(self, port: ConsumerPort, group: str) -> None:
         self._port = port
         self._next: dict[TP, int] = {}
+        self._stands = Stands(port, group, SystemClock())
 
     def subscribe(self, topics: Sequence[str]) -> None:
         """Join the group; a topic beginning with `^` is a pattern. A new group begins with the earliest record."""
@@ -106,6 +109,8 @@ class Consumer:
         Raises:
             ClientError: The subscription's own trouble: an unknown topic, a missing permission.
         """
+        for _ in self._stands.news():
+            pass  # it starts
         records = [Record.of(raw) for raw in self._port.poll_chunk(limit, timeout)]
         for record in records:
             self._next[TP(record.topic, record.partition)] = record.offset + 1
@@ -133,12 +138,13 @@ class Consumer:
 
     # --- the listener of its own subscription
 
-    def assigned(self, _: Sequence[TP]) -> Mapping[TP, int]:
+    def assigned(self, partitions: Sequence[TP]) -> Mapping[TP, int | None]:
         """New partitions begin where the group committed."""
-        return {}
+        return starts(partitions, self._stands.of(partitions))
 
     def revoked(self, partitions: Sequence[TP]) -> None:
         """What was polled from them and not committed comes again, to their next owner."""
+        self._stands.forget(partitions)
         for tp in partitions:
             self._next.pop(tp, None)
 
@@ -168,7 +174,7 @@ def _consumer(
         "auto.offset.reset": "earliest",
         "partition.assignment.strategy": "cooperative-sticky",
     }
-    return Consumer(ConfluentConsumer(_config(config, brokers, client_id, properties)))
+    return Consumer(ConfluentConsumer(_config(config, brokers, client_id, properties)), group)
 
 
 def _config(

@@ -1,6 +1,7 @@
 """What the house asks of Kafka. The adapters behind it are side doors of `boot` and `testing`."""
 
 from kafkaboot.client.ports import (
+    RESET,
     TP,
     AdminPort,
     ClientFactory,
@@ -17,6 +18,7 @@ from kafkaboot.client.ports import (
 )
 
 __all__ = [
+    "RESET",
     "TP",
     "AdminPort",
     "ClientFactory",

@@ -30,13 +30,17 @@ class Committed(NamedTuple):
     metadata: str = ""
 
 
+RESET = -3
+"""Instead of a start: where `auto.offset.reset` says."""
+
+
 class RebalanceListener(Protocol):
     """Called on the consumer's own thread."""
 
     def assigned(self, partitions: Sequence[TP]) -> Mapping[TP, int | None]:
-        """New partitions; answers where each starts. One that is left out starts by the group's rule.
+        """New partitions; answers where each starts: an offset, `RESET`, or `None`: it waits for `ConsumerPort.start`.
 
-        With `None` nothing of it is read until `ConsumerPort.start`.
+        One that is left out starts where the client finds that the group stands.
         """
 
     def revoked(self, partitions: Sequence[TP]) -> None:
@@ -82,8 +86,8 @@ class ConsumerPort(Protocol):
     def resume(self, partitions: Sequence[TP]) -> None:
         """Give them out again."""
 
-    def start(self, partition: TP, offset: int | None) -> None:
-        """Read one that was assigned without a start, from here on; with `None` from where the group's rule says.
+    def start(self, partition: TP, offset: int) -> None:
+        """Read one that was assigned with `None`, from this offset on, which may be `RESET`.
 
         Raises:
             ClientError: It is too early; to be tried again.

@@ -15,7 +15,7 @@ from kafkaboot.consumer.backpressure import BackPressure
 from kafkaboot.consumer.careful import Beginnings
 from kafkaboot.consumer.holding import Holding
 from kafkaboot.consumer.replays import Replays
-from kafkaboot.consumer.stands import Stands
+from kafkaboot.consumer.stands import Stands, starts
 from kafkaboot.consumer.window import Window
 from kafkaboot.errors import BrokerUnreachableError, ClientError
 
@@ -96,7 +96,7 @@ class Poller:
         self._replays = Replays(consumer, dispatch, self.holdings, clock, self._take_again)
         self.undelivered = self._replays.undelivered
         self._beginnings = Beginnings(committer, clock)
-        self._stands = Stands(consumer, dispatch, clock, gate)
+        self._stands = Stands(consumer, dispatch.group, clock)
         self._next_ends = 0.0
         self._patient_until = clock.monotonic() + PATIENT
         self._one_topic = len(dispatch.subscription()) == 1 and not any(r.pattern for r in dispatch.routes)
@@ -275,17 +275,21 @@ class Poller:
         """New partitions: read where the group stands on them, offsets and the map of records done beyond."""
         self.joined = True
         known = self._stands.of(partitions)
-        awaited = [tp for tp in partitions if tp in self._stands.awaited]
         for tp in partitions:
             holding = self.holdings[tp] = Holding(self._replays.assignment(tp, None, None))
-            if tp in awaited:
-                holding.assignment.live, holding.awaited = False, True
+            if tp in known:
+                self._begin(holding, known[tp])
             else:
-                self._begin(holding, known.get(tp))
+                holding.assignment.live, holding.awaited = False, True
         self._announce("assigned", partitions)
-        return {tp: one.offset for tp, one in known.items() if one.offset is not None} | dict.fromkeys(awaited)
+        return starts(partitions, known)
 
-    def _begin(self, holding: Holding, committed: Committed | None) -> None:
+    def start_at(self, offsets: Mapping[TP, int]) -> Mapping[TP, int | None]:
+        """Something else than Kafka says where these new partitions start; answers what is to be told of them."""
+        self._stands.awaited |= {tp: at for tp, at in offsets.items() if tp in self._stands.awaited}
+        return {tp: None if tp in self._stands.awaited else at for tp, at in offsets.items()}
+
+    def _begin(self, holding: Holding, committed: Committed) -> None:
         assignment, note = holding.assignment, commit_note.read(committed)
         assignment.stands(committed, note)
         if assignment.transactional:

@@ -30,7 +30,7 @@ class Standing:
         starts = self._poller.assigned(partitions)
         new = {tp: self._poller.holdings[tp].assignment for tp in partitions}
         self._held |= new
-        return {**starts, **self._positions.begin(list(new.values()))}
+        return {**starts, **self._poller.start_at(self._positions.begin(list(new.values())))}
 
     def revoked(self, partitions: Sequence[TP]) -> None:
         """See `RebalanceListener`: what is at work on them is finished first."""

@@ -7,9 +7,17 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    OFFSET_END,
+    OFFSET_INVALID,
+    Consumer,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 
-from kafkaboot.client import TP, Committed
+from kafkaboot.client import RESET, TP, Committed
 from kafkaboot.client.confluent.librdkafka import logger
 from kafkaboot.client.confluent.translate import client_error
 from kafkaboot.errors import ClientError
@@ -29,6 +37,10 @@ FEW = 8
 """Records of a poll up to which the next poll waits for a first record at once."""
 ANY = 0
 """Where a partition is assigned that is paused until it is told where to start."""
+RESETS = {
+    **dict.fromkeys(("smallest", "earliest", "beginning"), OFFSET_BEGINNING),
+    **dict.fromkeys(("largest", "latest", "end"), OFFSET_END),
+}
 WAIT = 10.0
 """Seconds that a commit which is waited for may take."""
 FIRST_ANSWER = 1.0
@@ -46,6 +58,7 @@ class ConfluentConsumer:
         protocol = str(config.get("group.protocol", "classic")).lower()
         strategy = str(config.get("partition.assignment.strategy", "range,roundrobin"))
         self._incremental = protocol == "consumer" or "cooperative" in strategy
+        self._reset = RESETS.get(str(config.get("auto.offset.reset", "latest")), OFFSET_INVALID)
         self._listener: RebalanceListener | None = None
         self._assigned: list[TP] = []
         self._called_back = False
@@ -139,10 +152,10 @@ class ConfluentConsumer:
         """See `ConsumerPort`."""
         self._if_assigned(self._consumer.resume, partitions)
 
-    def start(self, partition: TP, offset: int | None) -> None:
+    def start(self, partition: TP, offset: int) -> None:
         """See `ConsumerPort`."""
         try:
-            self._consumer.seek(TopicPartition(*partition, OFFSET_INVALID if offset is None else offset))
+            self._consumer.seek(TopicPartition(*partition, self._offset(offset)))
         except KafkaException as error:
             raise client_error(error) from error
         self.resume([partition])
@@ -179,6 +192,10 @@ class ConfluentConsumer:
         finally:
             _within(max(0.0, until - time.monotonic()), self._consumer.close)
 
+    def _offset(self, start: int | None) -> int:
+        """What librdkafka calls it. Without an offset it would ask for the committed one, see `consumer/stands.py`."""
+        return ANY if start is None else self._reset if start == RESET else start
+
     # --- callbacks, on the polling thread
 
     def _on_assign(self, _: Any, partitions: list[Any]) -> None:
@@ -188,10 +205,7 @@ class ConfluentConsumer:
         else:
             self._assigned = list(tps)
         starts = self._listener.assigned(tps) if self._listener else {}
-        # One without a start has some offset all the same: librdkafka would ask for the committed one, and where other
-        # partitions come or go meanwhile, take "a transaction is open" for "nothing committed" (2.16).
-        at = {tp: ANY if (start := starts.get(tp, OFFSET_INVALID)) is None else start for tp in tps}
-        wanted = [TopicPartition(*tp, start) for tp, start in at.items()]
+        wanted = [TopicPartition(*tp, self._offset(starts.get(tp, OFFSET_INVALID))) for tp in tps]
         if self._incremental:
             self._consumer.incremental_assign(wanted)
         else:

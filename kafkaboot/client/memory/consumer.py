@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from kafkaboot.client.memory.faults import refusal
 from kafkaboot.client.memory.group import Member
 from kafkaboot.client.memory.kafka import METADATA_LIMIT
-from kafkaboot.client.ports import TP, Committed
+from kafkaboot.client.ports import RESET, TP, Committed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -126,10 +126,10 @@ class MemoryConsumer:
         """See `ConsumerPort`."""
         self._paused -= set(partitions)
 
-    def start(self, partition: TP, offset: int | None) -> None:
+    def start(self, partition: TP, offset: int) -> None:
         """See `ConsumerPort`."""
         with self._kafka.lock:
-            self._positions[partition] = self._reset(partition) if offset is None else offset
+            self._positions[partition] = self._reset(partition) if offset == RESET else offset
         self.resume([partition])
 
     def membership(self) -> Membership | None:
@@ -263,7 +263,7 @@ class MemoryConsumer:
         with self._kafka.lock:
             for tp in partitions:
                 start = starts.get(tp, self._group.offsets.get(tp, Committed(None)).offset)
-                self._positions[tp] = self._reset(tp) if start is None else start
+                self._positions[tp] = self._reset(tp) if start in {None, RESET} else start
                 self._paused.discard(tp)
             self._paused |= {tp for tp, start in starts.items() if start is None}
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kafkaboot.client import TP, Committed
+from kafkaboot.client import RESET, TP, Committed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -113,9 +113,10 @@ class Membership:
         first.consumer.resume([TP(topic, 1 - gone.partition)])
         cluster.until(lambda: len(first.records) == 2, first)
 
+    @pytest.mark.parametrize("late", [True, False])
     @pytest.mark.parametrize("reset", ["earliest", "latest"])
-    def test_one_that_is_told_late_where_to_start_starts_by_the_groups_rule_if_nothing_was_committed(
-        self, cluster: Cluster, reset: str
+    def test_a_partition_starts_where_the_reset_says_at_once_or_late(
+        self, cluster: Cluster, reset: str, late: bool
     ) -> None:
         """Until then it gives nothing. Where it was read to when it was held here before, means nothing."""
         topic, group = cluster.topic(2), cluster.name("group")
@@ -127,14 +128,15 @@ class Membership:
         second = cluster.member(group, topic)
         cluster.until(lambda: len(first.holds) == len(second.holds) == 1, first, second)
         gone = TP(topic, first.told("revoked")[0][0].partition)
-        first.starts = {gone: None}
+        first.records.clear()
+        first.starts = {gone: None if late else RESET}
         cluster.leave(second)
         cluster.until(lambda: len(first.holds) == 2, first)
-        first.records.clear()
-        for _ in range(20):
-            first.poll()
-        assert first.records == []
-        first.consumer.start(gone, None)
+        if late:
+            for _ in range(20):
+                first.poll()
+            assert first.records == []
+            first.consumer.start(gone, RESET)
 
         def read() -> bool:
             cluster.publish(topic, b"new", partition=gone.partition)

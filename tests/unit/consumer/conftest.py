@@ -121,6 +121,9 @@ class FakeConsumer:
         self.told.append(("resume", tuple(partitions)))
         self.paused -= set(partitions)
 
+    def start(self, partition, offset):
+        self.told.append(("start", partition, offset))
+
     def high_watermarks(self):
         return self.ends
 

@@ -1,8 +1,12 @@
 import threading
+from collections import deque
 
-from kafkaboot.client import TP, Committed
+import pytest
+
+from kafkaboot.client import RESET, TP, Committed
 from kafkaboot.clock import SystemClock
 from kafkaboot.consumer import done_map
+from kafkaboot.consumer.standing import Standing
 from kafkaboot.errors import ClientError
 from kafkaboot.testing import eventually
 
@@ -12,7 +16,7 @@ TP0, TP1 = TP("orders", 0), TP("orders", 1)
 def test_a_new_partition_starts_where_the_group_stands_with_what_is_known_done(desk, consumer, raw, route_of):
     at = desk(route_of(ordering="key"))
     consumer.stand[TP0] = Committed(5, done_map.encode(5, [(5, False), (6, True), (7, False)]))
-    assert at.poller.assigned([TP0, TP1]) == {TP0: 5}
+    assert at.poller.assigned([TP0, TP1]) == {TP0: 5, TP1: RESET}
     consumer.give(*[raw(i) for i in (5, 6, 7)])
     at.turn()
     assert at.offsets() == [5, 7]
@@ -27,13 +31,81 @@ def test_metadata_of_somebody_else_means_nothing_known(desk, consumer, raw, rout
     assert at.offsets() == [5, 6, 7]
 
 
-def test_where_the_group_stands_is_asked_again_when_the_failure_may_pass(desk, consumer, monkeypatch):
-    at = desk(clock=SystemClock())
-    consumer.stand[TP0] = Committed(5)
-    errors = [ClientError("loading", code="COORDINATOR_LOAD_IN_PROGRESS", retriable=True)] * 2
-    answer = consumer.committed
-    monkeypatch.setattr(consumer, "committed", lambda *a: (_ for _ in ()).throw(errors.pop()) if errors else answer(*a))
-    assert at.poller.assigned([TP0]) == {TP0: 5}
+@pytest.fixture
+def unanswered(consumer, monkeypatch):
+    """Failures with which the next questions for where the group stands end; filled by a test."""
+    errors, answer = deque(), consumer.committed
+    monkeypatch.setattr(
+        consumer, "committed", lambda *a: (_ for _ in ()).throw(errors.popleft()) if errors else answer(*a)
+    )
+    return errors
+
+
+LOADING = ClientError("loading", code="COORDINATOR_LOAD_IN_PROGRESS", retriable=True)
+
+
+def test_a_partition_waits_for_where_the_group_stands_while_others_go_on(desk, consumer, raw, route_of, unanswered):
+    at = desk(route_of(ordering="key"))
+    consumer.stand[TP0] = Committed(5, done_map.encode(5, [(5, False), (6, True), (7, False)]))
+    consumer.assign(1)
+    at.turn()
+    unanswered.extend([LOADING] * 3)
+    consumer.assign(0)
+    consumer.give(raw(21, partition=1))
+    at.turn()
+    assert consumer.listener.holdings[TP0].awaited
+    assert at.offsets() == [21]
+    consumer.give(raw(5))
+    at.turn()
+    assert at.offsets() == [21], "what a client gives out nevertheless is nobody's yet"
+    while unanswered:
+        at.clock.advance(1.0)
+        at.turn()
+    assert not [one for one in consumer.told if one[0] == "start"]
+    at.clock.advance(5.0)
+    at.turn()
+    assert consumer.told[-1] == ("start", TP0, 5)
+    consumer.give(*[raw(i) for i in (5, 6, 7)])
+    at.turn()
+    assert at.offsets() == [21, 5, 7], "the map is known"
+
+
+def test_one_that_the_client_cannot_start_yet_is_started_later(desk, consumer, unanswered, monkeypatch):
+    at = desk()
+    start, refused = consumer.start, deque([ClientError("too early", code="_STATE")])
+    monkeypatch.setattr(
+        consumer, "start", lambda *a: (_ for _ in ()).throw(refused.popleft()) if refused else start(*a)
+    )
+    unanswered.append(LOADING)
+    assert at.poller.assigned([TP0]) == {TP0: None}
+    at.turn()
+    assert at.poller.holdings[TP0].awaited
+    at.clock.advance(1.1)
+    at.turn()
+    assert consumer.told == [("start", TP0, RESET)]
+    assert not at.poller.holdings[TP0].awaited
+
+
+def test_where_something_else_says_where_to_start_that_holds_for_one_that_waits_too(desk, consumer, unanswered):
+    class Positions:
+        def begin(self, assignments):
+            return {one.tp: 9 for one in assignments}
+
+    at = desk()
+    consumer.stand |= {TP0: Committed(5), TP1: Committed(6)}
+    standing = Standing(at.poller, Positions())
+    assert standing.assigned([TP1]) == {TP1: 9}
+    unanswered.append(LOADING)
+    assert standing.assigned([TP0]) == {TP0: None}
+    at.turn()
+    assert consumer.told[-1] == ("start", TP0, 9)
+
+
+def test_what_is_refused_for_good_is_not_asked_again(desk, unanswered):
+    at = desk()
+    unanswered.append(ClientError("no permission", code="GROUP_AUTHORIZATION_FAILED"))
+    with pytest.raises(ClientError, match="no permission"):
+        at.poller.assigned([TP0])
 
 
 def test_a_revoked_partition_is_waited_for_committed_once_and_forgotten(desk, consumer, raw):
