@@ -198,7 +198,6 @@ class Crew(ABC):
         if wait > 0:
             self._later(wait, lane)
             return False
-        del of.judged[offset]
         return None
 
     def _fell(self, assignment: Assignment, record: RawRecord, failed: Failed, verdict: Verdict) -> bool:

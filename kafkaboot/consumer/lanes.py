@@ -228,9 +228,10 @@ class Lanes:
         for lane in lanes:
             chunk, todo = lane.pieces[0]
             offset = chunk.records[todo[0]].offset()
-            lane.limit = of.narrow.pop(offset, lane.limit)
+            lane.limit = of.narrow.get(offset, lane.limit)
             before = of.attempts.pop(offset, None)
-            if (judged := of.judged.get(offset)) is not None:
+            judged = of.judged.get(offset)
+            if judged is not None and (before is None or before.times < judged.failed.attempt):
                 before = Attempts(max(judged.failed.attempt, 1), judged.failed.since)
             if before is not None:
                 lane.attempt, lane.since = before.times, before.since or time()

@@ -62,8 +62,9 @@ class Assignment:
         attempts: Of records that failed before they were taken over, by offset; emptied as they come.
         mark: What the commits say of this owner while it is at work; `None` once it leaves in order.
         suspects: Records at which owners died, by offset: how many; they are not handled again.
-        narrow: Records at which a smaller batch begins, by offset: its size. Emptied as they come, like `attempts`.
-        judged: Records whose last attempt fell with its transaction, by offset: what was decided of them holds.
+        judged: Records with an attempt that fell with its transaction, by offset: what was decided of the last one
+            holds until they are committed, as the next one may fall with theirs, or another record's.
+        narrow: Records at which a smaller batch begins, by offset: its size. Kept as long as `judged`.
         transactional: Whether it is committed in transactions: then what is settled is kept until they are.
         over: Whether nothing of it may enter a transaction any more.
         saying: Whether a transaction with its offset is being committed: another commit behind it would undo it.
@@ -225,8 +226,9 @@ class Assignment:
     def acknowledged(self, committed: Committed) -> None:
         """The broker has this: what stands before it is not handled again."""
         self.committed = committed
-        for offset in [one for one in self.judged if one < (committed.offset or 0)]:
-            del self.judged[offset]
+        for known in (self.judged, self.narrow):
+            for offset in [one for one in list(known) if one < (committed.offset or 0)]:  # crews add to them meanwhile
+                del known[offset]
         while self._settled and self._settled[0].records[-1].offset() < (committed.offset or 0):
             self._settled.popleft()
 

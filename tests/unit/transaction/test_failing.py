@@ -386,3 +386,30 @@ async def test_where_the_group_stands_is_waited_for_as_long_as_it_takes(world, c
     await successor.until(lambda: at.stands() == 20)
     assert sorted(at.copies()) == list(range(20))
     assert other.seen == {"0": 1}
+
+
+@both
+async def test_records_of_two_partitions_that_fail_at_first_do_not_take_turns_at_bringing_the_other_down(world, kind):
+    """An attempt that fell with its transaction was one, whoever brought that down: else neither gets further."""
+    at, publish, attempts = world(partitions=2), Publishing(), []
+
+    def call(raw, attempt=1):
+        publish(raw.value())
+        attempts.append((raw.partition(), attempt))
+        if attempt == 1:
+            raise ValueError("not at the first attempt")
+
+    async def handle(raw, attempt=1):
+        call(raw, attempt)
+
+    process = publish.process = at.process(handle if kind == "async" else call, kind=kind)
+    process.ends.held = True
+    at.give(0, partition=0)
+    await process.until(lambda: process.transactions._falls)
+    at.give(1, partition=1)
+    process.ends.held = False
+    process.ends.let()
+    await process.until(lambda: at.stands(0) == at.stands(1) == 1, lambda: attempts[-20:])
+    assert sorted(at.copies()) == [0, 1]
+    assert len(attempts) <= 6
+    assert process.pool.outcomes["aborted"] <= 2
