@@ -194,8 +194,11 @@ def _fill(ground: Ground, plan: Plan, topic: str, size: int, count: int, progres
         send(topic, value, on_delivery=flight.due(time.perf_counter()))
 
     seconds, window = max(plan.seconds, 1.0), window_of(size)
-    pump(hand, client.poll, lambda: client.flush(0), flight, Noise(size), count, seconds, window)
+    try:
+        pump(hand, client.poll, lambda: client.flush(0), flight, Noise(size), count, seconds, window)
+    finally:
+        client.purge()  # what an interruption leaves would bring the topic back when it is deleted
+        client.flush(1.0)
     if flight.failures:
-        client.purge()
         raise BenchError(f"a record was not delivered: {flight.failures[0]}", where=topic)
     return len(flight.latencies)
