@@ -19,9 +19,9 @@ def elsewhere(world):
     group = at.kafka.group("shop")
     group.pending["another"] = {ZERO}
 
-    def commit(offset=4, metadata=""):
+    def commit(offset=4):
         del group.pending["another"]
-        at.kafka.write_commit(group, "another", {ZERO: Committed(offset, metadata)})
+        at.kafka.write_commit(group, "another", {ZERO: Committed(offset)})
 
     return at, commit
 
@@ -29,7 +29,7 @@ def elsewhere(world):
 async def test_only_they_wait_and_then_begin_where_that_transaction_has_left_them(elsewhere, calls, caplog):
     (at, commit), handler = elsewhere, calls()
     process = at.process(handler.handle)
-    await process.until(lambda: at.stands(1) == 110 - 100)
+    await process.until(lambda: at.stands(1) == 10)
     assert process.holdings[ZERO].awaited
     assert "orders[0], orders[1] is not known yet" in caplog.text
     health = process.group.health()
