@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from kafkaboot.client import TopicSpec
+from kafkaboot.client.confluent import librdkafka
 from kafkaboot.client.confluent.factory import ConfluentClients
 from kafkaboot.client.settings import KafkaSettings
 from kafkaboot.dev.broker import NotInstalledError
@@ -35,6 +37,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "kafka" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.real_kafka)
+
+
+@pytest.fixture
+def caplog(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """Without what librdkafka says: a client of an earlier test may still be going when its broker has gone."""
+
+    def of_this_test(record: logging.LogRecord) -> bool:
+        return record.name != librdkafka.logger().name
+
+    caplog.handler.addFilter(of_this_test)
+    yield caplog
+    caplog.handler.removeFilter(of_this_test)
 
 
 @pytest.fixture(scope="session")

@@ -147,6 +147,10 @@ class ConfluentProducer:
             self._producer.purge()
             self.flush(1.0)
         self._thread.join(1.0)
+        # The client goes with the last reference to it, and its threads and connections with it: not at some garbage
+        # collection, until which it would go on looking for its broker.
+        self._producer = closed = _Closed()
+        self._poll = closed.poll
         return undelivered
 
     @property
@@ -241,6 +245,21 @@ class ConfluentProducer:
             return len(self._producer)
         finally:
             self._after_burst()
+
+
+class _Closed:
+    """In the place of a client that is closed: nothing is on its way there, and transactions are refused."""
+
+    def __len__(self) -> int:
+        return 0
+
+    def flush(self, _: float = 0) -> int:
+        return 0
+
+    poll = purge = flush
+
+    def __getattr__(self, name: str) -> Any:
+        raise ClientError("the producer is closed", code="_DESTROY")
 
 
 def _heard(error: KafkaError) -> None:
