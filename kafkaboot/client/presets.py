@@ -16,8 +16,7 @@ CONSUMER: Properties = {
     "queued.max.messages.kbytes": 32768,
     # The default of 10 s would make a restarted broker wait for its consumers.
     "reconnect.backoff.max.ms": 1000,
-    # Where it begins anew from the bootstrap servers (KIP-899, the default since librdkafka 2.11), a client now and
-    # then never found its coordinator again after a restart of the only broker, until its session was over.
+    # Not anew from the bootstrap servers at each outage (KIP-899): `confluent/comeback.py` does when nobody answers.
     "metadata.recovery.strategy": "none",
     "socket.keepalive.enable": True,
 }

@@ -20,13 +20,14 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
+from kafkaboot.client.confluent.comeback import Comeback
 from kafkaboot.client.confluent.onlooker import Onlooker
 from kafkaboot.client.confluent.translate import client_error, mismatch_in
 from kafkaboot.client.ports import TP, Committed, TopicInfo, TopicSetting
 from kafkaboot.errors import BrokerUnreachableError, ClientError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from concurrent.futures import Future
 
     from confluent_kafka.admin import TopicMetadata  # type: ignore[attr-defined]
@@ -54,8 +55,9 @@ class ConfluentAdmin:
     def __init__(self, config: dict[str, Any]) -> None:
         # librdkafka tells why a broker cannot be reached only beside the call that waits for it.
         self._causes: deque[KafkaError] = deque(maxlen=_CAUSES_KEPT)
+        self._comeback = Comeback(config)
         self._servers = str(config.get("bootstrap.servers", ""))
-        heard: dict[str, Any] = {**config, "error_cb": self._causes.append}
+        heard: dict[str, Any] = {**config, "error_cb": _hearing(self._causes, self._comeback)}
         self._client: AdminClient | None = AdminClient(heard)
         self._onlooker = Onlooker(config)
 
@@ -312,9 +314,11 @@ class ConfluentAdmin:
             time.sleep(_LOOK)
 
     def _open(self) -> AdminClient:
-        if self._client is None:
+        client = self._client
+        if client is None:
             raise ClientError("the admin client is closed", code="_STATE", fatal=True)
-        return self._client
+        self._comeback.look(client)
+        return client
 
     def _ask(self, call: str, asked: object, timeout: float, what: str, **options: object) -> dict[Any, Future[Any]]:
         self._causes.clear()
@@ -354,6 +358,16 @@ class ConfluentAdmin:
         if causes:
             return client_error(causes[-1], where=plain.where, kind=BrokerUnreachableError)
         return client_error(error, where=plain.where, kind=BrokerUnreachableError)
+
+
+def _hearing(causes: deque[KafkaError], comeback: Comeback) -> Callable[[KafkaError], None]:
+    """What the client is to call with an error; it knows nothing of the admin, which would be kept alive by it."""
+
+    def heard(error: KafkaError) -> None:
+        causes.append(error)
+        comeback.heard(error)
+
+    return heard
 
 
 def _led(topic: TopicMetadata, least: int) -> bool:

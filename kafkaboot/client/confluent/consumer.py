@@ -18,6 +18,7 @@ from confluent_kafka import (
 )
 
 from kafkaboot.client import RESET, TP, Committed
+from kafkaboot.client.confluent.comeback import Comeback
 from kafkaboot.client.confluent.librdkafka import logger
 from kafkaboot.client.confluent.translate import client_error
 from kafkaboot.errors import ClientError
@@ -68,6 +69,7 @@ class ConfluentConsumer:
         self._plenty = False
         self._errors: list[ClientError] = []
         self._fatal: ClientError | None = None
+        self._comeback = Comeback(config)
         self._consumer: Any = Consumer(
             {
                 **config,
@@ -94,6 +96,7 @@ class ConfluentConsumer:
         """
         if self._errors:
             raise self._errors.pop(0)
+        self._comeback.look(self._consumer)
         messages = self._consumer.consume(limit, 0) if self._plenty or not timeout else []
         if not messages and timeout:
             first = self._consumer.poll(timeout)
@@ -236,9 +239,12 @@ class ConfluentConsumer:
             return
         if error is None:
             error = next((item.error for item in partitions or () if item.error is not None), None)
+        if error is not None:
+            self._comeback.needed()
         self._answers.pop(0)(None if error is None else client_error(error))
 
     def _on_error(self, error: Any) -> None:
+        self._comeback.heard(error)
         if error.fatal():
             self._fatal = client_error(error)
         elif error.name() == "_TRANSPORT":

@@ -1,14 +1,16 @@
-"""The C library below confluent-kafka: what it logs, and what it can tell that its Python face does not."""
+"""The C library below confluent-kafka: what it logs, and what it can do that its Python face does not."""
 
 from __future__ import annotations
 
 import ctypes
 import logging
 import re
+import sys
 import time
 from functools import lru_cache
 
-from confluent_kafka import cimpl
+from confluent_kafka import Consumer, Producer, cimpl, version
+from confluent_kafka.admin import AdminClient
 
 _QUIET_SECONDS = 10.0
 _REMEMBERED = 1000
@@ -51,6 +53,20 @@ def logger() -> logging.Logger:
 def symbols() -> ctypes.CDLL:
     """The functions of librdkafka. Opening the extension module finds them wherever the library itself is."""
     return ctypes.CDLL(cimpl.__file__)
+
+
+def handle(client: object) -> ctypes.c_void_p | None:
+    """The `rd_kafka_t` of a client, for functions that its Python face does not have; `None` where it has none.
+
+    It is the first thing in the objects of confluent-kafka 2; none of any other version is looked into. Who asks sees
+    to it that nobody closes the client meanwhile.
+    """
+    if not isinstance(client, Producer | Consumer | AdminClient):
+        return None
+    if sys.implementation.name != "cpython" or not str(version()).startswith("2."):
+        return None
+    found = ctypes.c_void_p.from_address(id(client) + object.__basicsize__).value
+    return ctypes.c_void_p(found) if found else None
 
 
 @lru_cache(maxsize=1)

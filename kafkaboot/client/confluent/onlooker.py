@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from kafkaboot.client.confluent.comeback import Comeback
 from kafkaboot.client.confluent.translate import client_error
 from kafkaboot.client.ports import TP, Committed
 
@@ -37,7 +38,7 @@ class Onlooker:
     def __init__(self, config: Mapping[str, Any]) -> None:
         self._config = config
         self._lock = threading.Lock()
-        self._consumers: dict[str, Any] = {}
+        self._consumers: dict[str, tuple[Any, Comeback]] = {}
 
     def committed(self, group: str, partitions: Sequence[TP], timeout: float) -> dict[TP, Committed]:
         """What the group has committed on these partitions; without those on which it has committed nothing.
@@ -47,15 +48,18 @@ class Onlooker:
         """
         until = time.monotonic() + timeout
         asked = [TopicPartition(*tp) for tp in partitions]
+        consumer, comeback = self._consumer(group)
+        comeback.look(consumer)
         while True:
             try:
-                answer = self._consumer(group).committed(asked, max(0.1, until - time.monotonic()))
+                answer = consumer.committed(asked, max(0.1, until - time.monotonic()))
                 for at in answer:
                     if at.error is not None:
                         raise KafkaException(at.error)
             except KafkaException as error:
                 # A coordinator that has just moved, or is just loading, is not asked again by the client.
                 if "COORDINATOR" not in client_error(error).code or time.monotonic() >= until:
+                    comeback.needed()  # nobody polls it, so it does not say that it has lost its brokers
                     raise
                 time.sleep(_PAUSE)
             else:
@@ -69,11 +73,12 @@ class Onlooker:
         """Close its clients; a second call does nothing."""
         with self._lock:
             consumers, self._consumers = self._consumers, {}
-        for consumer in consumers.values():
+        for consumer, _ in consumers.values():
             consumer.close()
 
-    def _consumer(self, group: str) -> Any:
+    def _consumer(self, group: str) -> tuple[Any, Comeback]:
         with self._lock:
             if group not in self._consumers:
-                self._consumers[group] = Consumer({**self._config, **_LOOK, "group.id": group})
+                made = Consumer({**self._config, **_LOOK, "group.id": group})
+                self._consumers[group] = made, Comeback(self._config)
             return self._consumers[group]

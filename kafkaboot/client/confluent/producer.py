@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from kafkaboot.client.confluent.comeback import Comeback
 from kafkaboot.client.confluent.translate import client_error, kafka_exception
 from kafkaboot.errors import ClientError
 
@@ -60,6 +61,7 @@ class ConfluentProducer:
 
     def __init__(self, config: Mapping[str, object]) -> None:
         self._config = config
+        self._comeback = Comeback(config)
         self._open()
         self._losing = threading.Lock()
         self._loss: ClientError | None = None
@@ -76,8 +78,8 @@ class ConfluentProducer:
         self._thread.start()
 
     def _open(self) -> None:
-        # Told of errors by a function of nobody's: the client would keep the adapter alive through a method of it.
-        self._producer: Any = Producer({"error_cb": _heard, **self._config})
+        # Told of errors by nothing of the adapter's own: the client would keep it alive through a method of it.
+        self._producer: Any = Producer({"error_cb": self._comeback.heard, **self._config})
         self._produce: Any = self._producer.produce
         self._poll: Any = self._producer.poll
         self._opened = monotonic()
@@ -122,6 +124,7 @@ class ConfluentProducer:
             return error
         if isinstance(error, KafkaError | KafkaException):
             made = client_error(error)
+            self._comeback.needed()
             # What a client had when it was lost is only said to be purged.
             return self.lost or made if made.code in _PURGED else made
         return ClientError(str(error), code="UNKNOWN")
@@ -162,6 +165,7 @@ class ConfluentProducer:
 
     def _run(self) -> None:
         while not self._closed:
+            self._comeback.look(self._producer)
             if self._gone:
                 self._replace()
             elif self._hurried:
@@ -260,10 +264,6 @@ class _Closed:
 
     def __getattr__(self, name: str) -> Any:
         raise ClientError("the producer is closed", code="_DESTROY")
-
-
-def _heard(error: KafkaError) -> None:
-    log.debug("librdkafka: %s", error)
 
 
 def _nobody() -> None:

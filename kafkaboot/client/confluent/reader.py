@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
 from kafkaboot.client import TP
+from kafkaboot.client.confluent.comeback import Comeback
 from kafkaboot.client.confluent.translate import client_error
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ class TopicReader:
     """
 
     def __init__(self, config: Mapping[str, object]) -> None:
-        self._consumer: Any = Consumer({**config, **_LOOK})
+        self._comeback = Comeback(config)
+        self._consumer: Any = Consumer({"error_cb": self._comeback.heard, **config, **_LOOK})
         self._topics: set[str] = set()
         self._known: set[str] = set()
         self._positions: dict[TP, int] = {}
@@ -89,6 +91,7 @@ class TopicReader:
         Raises:
             ClientError: The broker refuses to give them out.
         """
+        self._comeback.look(self._consumer)
         until = time.monotonic() + timeout
         while True:
             first = self._consumer.poll(max(0.0, until - time.monotonic()))

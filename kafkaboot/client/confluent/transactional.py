@@ -187,17 +187,21 @@ class ConfluentTransactional(ConfluentProducer):
 
     def _run(self) -> None:
         while not self._closed:
+            self._comeback.look(self._producer)
             if self._ending or not len(self._producer):
                 self._idle = True
                 self._work.wait(WAIT)
                 self._idle = False
                 self._work.clear()
-            with self._serving:
-                if self._hurried:
-                    self._hurried = False
-                    self._flush(monotonic() + HURRY)
-                elif not self._ending:
-                    self._serve(self._poll, 0)
+            if self._serving.acquire(timeout=WAIT):
+                try:
+                    if self._hurried:
+                        self._hurried = False
+                        self._flush(monotonic() + HURRY)
+                    elif not self._ending:
+                        self._serve(self._poll, 0)
+                finally:
+                    self._serving.release()
             time.sleep(PAUSE)
 
     def _lose(self, error: ClientError, lost: Any) -> Exception:  # noqa: ARG002 - there is never another one

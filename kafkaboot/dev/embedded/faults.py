@@ -118,11 +118,20 @@ async def befall(fault: Fault, answer: Callable[[Any], Any], api: str, request: 
         raise Dropped("produce without acknowledgement fails by order of a test")  # as Kafka tells such a producer
     if api == "metadata":
         real = await _done(answer(request))
+        if fault.code is ErrorCode.broker_not_available:
+            return replace(real, brokers=(), controller_id=-1, topics=tuple(map(_leaderless, real.topics)))
         topics = (
             replace(one, error_code=fault.code) if fault.topic in {None, one.name} else one for one in real.topics
         )
         return replace(real, topics=tuple(topics))
     return await _failed(fault, answer, api, request, response)
+
+
+def _leaderless(topic: Any) -> Any:
+    """A topic whose brokers are all down, in the answer of one that is about to stop."""
+    error = ErrorCode.leader_not_available
+    gone = (replace(one, error_code=error, leader_id=-1, isr_nodes=()) for one in topic.partitions)
+    return replace(topic, partitions=tuple(gone))
 
 
 async def _failed(fault: Fault, answer: Callable[[Any], Any], api: str, request: Any, response: Any) -> Any:

@@ -116,7 +116,8 @@ class EmbeddedKafka(Broker):
         Args:
             api: The request in Kafka's name for it, in lower case with underscores: `produce`, `offset_commit`; `any`
                 for each.
-            error: Kafka's name of the error: `NOT_LEADER_OR_FOLLOWER`.
+            error: Kafka's name of the error: `NOT_LEADER_OR_FOLLOWER`. Of `metadata` every topic carries it;
+                `BROKER_NOT_AVAILABLE` is answered as by the last broker of a cluster that stops: there are none.
             times: How many requests; `None` for all until `clear_faults()`.
             topic: Only requests for this topic; of other topics in the same request nothing is kept back.
             client_id: Only requests of this client (`client.id`).
