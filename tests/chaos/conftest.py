@@ -16,6 +16,7 @@ import pytest
 from confluent_kafka import Consumer, ConsumerGroupState, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from kafkaboot.client.confluent.comeback import Comeback
 from kafkaboot.testing import eventually, history
 from kafkaboot.testing.chaos import Chaos
 from kafkaboot.testing.checker import Input, check
@@ -29,14 +30,10 @@ class Load:
     """Writes records at a steady rate from a thread; each acknowledgement is a line in the history."""
 
     def __init__(self, bootstrap, topic, written, seed):
+        servers = {"bootstrap.servers": bootstrap, "reconnect.backoff.max.ms": 500, "log_level": 0}
+        self._comeback = Comeback(servers)  # a load that has lost its broker for good would judge nobody
         self._producer = Producer(
-            {
-                "bootstrap.servers": bootstrap,
-                "enable.idempotence": True,
-                "linger.ms": 5,
-                "reconnect.backoff.max.ms": 500,
-                "log_level": 0,
-            }
+            {**servers, "enable.idempotence": True, "linger.ms": 5, "error_cb": self._comeback.heard}
         )
         self._topic, self._history, self._random = topic, written, random.Random(seed)
         self._seqs, self._stop, self._thread = Counter(), threading.Event(), None
@@ -58,13 +55,18 @@ class Load:
                 self._producer.produce(self._topic, value, key.encode(), on_delivery=self._acked, partition=partition)
                 break
             except BufferError:
+                self._comeback.look(self._producer)
                 self._producer.poll(0.1)
         self._seqs[key] += 1
         self.sent += 1
         self._producer.poll(0)
 
     def flush(self, deadline=30):
-        assert self._producer.flush(deadline) == 0, "the load could not be written"
+        def written():
+            self._comeback.look(self._producer)
+            return self._producer.flush(0.2) == 0
+
+        eventually(written, deadline, "the load is written")
 
     def start(self, rate, keys=50, work=0.002, fails=0.0):
         """So many records a second; a share `fails` of them makes its handler raise once or twice first."""
@@ -72,6 +74,7 @@ class Load:
         def run():
             begin, due = time.monotonic(), 0
             while not self._stop.wait(0.01):
+                self._comeback.look(self._producer)
                 due_now = int((time.monotonic() - begin) * rate)
                 for _ in range(due, due_now):
                     raises = self._random.randint(1, 2) if self._random.random() < fails else 0

@@ -18,6 +18,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from kafkaboot.client.confluent.comeback import Comeback
 from kafkaboot.dev.broker import NotInstalledError
 from kafkaboot.dev.local import LocalKafka
 from kafkaboot.testing import eventually
@@ -244,13 +245,24 @@ class Copying:
 
     def _write(self):
         settings = {"bootstrap.servers": self.bootstrap, "enable.idempotence": True, "linger.ms": 5, "log_level": 0}
-        producer = Producer(settings)
-        aborting = Producer({**settings, "transactional.id": f"{self.name}-upstream", "retry.backoff.ms": 5})
+        comeback, another = Comeback(settings), Comeback(settings)
+        producer = Producer({**settings, "error_cb": comeback.heard})
+        aborting = Producer(
+            {
+                **settings,
+                "transactional.id": f"{self.name}-upstream",
+                "retry.backoff.ms": 5,
+                "error_cb": another.heard,
+            }
+        )
         aborting.init_transactions()
         begin, seqs, n, draw = time.monotonic(), Counter(), 0, random.Random(self.random.random())
         while (n < self._records or not self._enough.is_set()) and not self._stop.is_set():
             if n > (time.monotonic() - begin) * self._rate:
                 producer.poll(0.005)
+                aborting.poll(0)
+                comeback.look(producer)
+                another.look(aborting)
                 continue
             key = f"k{draw.randrange(KEYS)}"
             luck = draw.random()
@@ -265,9 +277,10 @@ class Copying:
         assert producer.flush(60) == 0
         self._written.set()
 
-    def _consumer(self, isolation, group=None):
+    def _consumer(self, isolation, group=None, heard=lambda _: None):
         return Consumer(
             {
+                "error_cb": heard,
                 "bootstrap.servers": self.bootstrap,
                 "group.id": group or uuid.uuid4().hex,
                 "isolation.level": isolation,
@@ -280,9 +293,11 @@ class Copying:
         )
 
     def _read_along(self):
-        consumer = self._consumer("read_committed")
+        comeback = Comeback({"bootstrap.servers": self.bootstrap})
+        consumer = self._consumer("read_committed", heard=comeback.heard)
         consumer.assign([TopicPartition(self.target, p, 0) for p in range(PARTITIONS)])
         while not self._stop.is_set():
+            comeback.look(consumer)
             for message in consumer.consume(2000, 0.1):
                 if message.error() is None:
                     self.along.append(json.loads(message.value()))

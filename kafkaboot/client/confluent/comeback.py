@@ -44,14 +44,17 @@ class Comeback:
     def heard(self, error: Any) -> None:
         """What the client calls with an error; from any thread."""
         log.debug("librdkafka: %s", error)
-        if error.name() == "_ALL_BROKERS_DOWN":
-            self.needed()
+        if error.name() == "_ALL_BROKERS_DOWN":  # said once an outage
+            self._soon()
 
     def needed(self) -> None:
-        """All brokers are down; from any thread."""
+        """A broker does not answer, it may be for this reason; from any thread."""
         if self._at == NEVER:
-            self._wait = FIRST
-            self._at = monotonic() + FIRST
+            self._soon()
+
+    def _soon(self) -> None:
+        self._wait = FIRST
+        self._at = min(self._at, monotonic() + FIRST)
 
     def look(self, client: Any) -> None:
         """When a look is due, ask for a broker; if none answers, tell the client of its bootstrap servers.

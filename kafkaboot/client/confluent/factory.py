@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 C = TypeVar("C")
 
-# librdkafka waits up to ten seconds before it tries a broker again; a broker that comes back is to be used at once.
-_DEFAULTS: dict[str, Any] = {"reconnect.backoff.max.ms": 1000}
+# What the presets say, for clients that have none: see there.
+_DEFAULTS: dict[str, Any] = {"reconnect.backoff.max.ms": 1000, "metadata.recovery.strategy": "none"}
 
 
 class ConfluentClients:

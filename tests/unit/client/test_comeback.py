@@ -181,29 +181,35 @@ def test_an_admin_asks_again(broker, properties):
     admin.close()
 
 
-def test_it_asks_seldomer_and_not_at_all_once_a_broker_has_answered(monkeypatch):
-    class Clock:
-        now = 100.0
+class Down:
+    """All brokers are."""
 
-    looked = []
-    monkeypatch.setattr("kafkaboot.client.confluent.comeback.monotonic", lambda: Clock.now)
-    monkeypatch.setattr("kafkaboot.client.confluent.comeback._answered", lambda _: looked.append(Clock.now) or answers)
-    bare = Producer({"bootstrap.servers": "127.0.0.1:1", "log_level": 0})
-    comeback, answers = Comeback({"bootstrap.servers": "127.0.0.1:1"}), False
-    for _ in range(1000):
-        Clock.now += 0.25
-        comeback.look(bare)
-    assert looked == []
+    def name(self):
+        return "_ALL_BROKERS_DOWN"
+
+
+def test_it_asks_seldomer_until_all_are_down_anew_and_not_at_all_once_a_broker_has_answered(monkeypatch):
+    now, answers, looks = 100.0, False, []
+    monkeypatch.setattr("kafkaboot.client.confluent.comeback.monotonic", lambda: now)
+    monkeypatch.setattr("kafkaboot.client.confluent.comeback._answered", lambda _: looks.append(now) or answers)
+    client = Producer({"bootstrap.servers": "127.0.0.1:1", "log_level": 0})
+    comeback = Comeback({"bootstrap.servers": "127.0.0.1:1"})
+
+    def looked(seconds):
+        nonlocal now
+        looks.clear()
+        begin = now
+        while now < begin + seconds:
+            now += 0.25
+            comeback.look(client)
+        return [at - begin for at in looks]
+
+    assert looked(100) == []
     comeback.needed()
-    for _ in range(1000):
-        Clock.now += 0.25
-        comeback.look(bare)
-        comeback.needed()
-    begun = looked[0]
-    assert [at - begun for at in looked[:8]] == [0, 2, 6, 14, 30, 60, 90, 120]
+    assert looked(100) == [1, 3, 7, 15, 31, 61, 91]
+    comeback.needed()
+    assert looked(20) == [], "what fails meanwhile makes it no more urgent"
+    comeback.heard(Down())
+    assert looked(10) == [1, 3, 7]
     answers = True
-    seen = len(looked) + 1
-    for _ in range(1000):
-        Clock.now += 0.25
-        comeback.look(bare)
-    assert len(looked) == seen
+    assert looked(100) == [5]
