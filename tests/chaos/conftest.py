@@ -32,9 +32,7 @@ class Load:
     def __init__(self, bootstrap, topic, written, seed):
         servers = {"bootstrap.servers": bootstrap, "reconnect.backoff.max.ms": 500, "log_level": 0}
         self._comeback = Comeback(servers)  # a load that has lost its broker for good would judge nobody
-        self._producer = Producer(
-            {**servers, "enable.idempotence": True, "linger.ms": 5, "error_cb": self._comeback.heard}
-        )
+        self._producer = Producer({**servers, "enable.idempotence": True, "linger.ms": 5})
         self._topic, self._history, self._random = topic, written, random.Random(seed)
         self._seqs, self._stop, self._thread = Counter(), threading.Event(), None
         self.sent, self.acked = 0, set()

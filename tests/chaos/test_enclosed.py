@@ -246,21 +246,13 @@ class Copying:
     def _write(self):
         settings = {"bootstrap.servers": self.bootstrap, "enable.idempotence": True, "linger.ms": 5, "log_level": 0}
         comeback, another = Comeback(settings), Comeback(settings)
-        producer = Producer({**settings, "error_cb": comeback.heard})
-        aborting = Producer(
-            {
-                **settings,
-                "transactional.id": f"{self.name}-upstream",
-                "retry.backoff.ms": 5,
-                "error_cb": another.heard,
-            }
-        )
+        producer = Producer(settings)
+        aborting = Producer({**settings, "transactional.id": f"{self.name}-upstream", "retry.backoff.ms": 5})
         aborting.init_transactions()
         begin, seqs, n, draw = time.monotonic(), Counter(), 0, random.Random(self.random.random())
         while (n < self._records or not self._enough.is_set()) and not self._stop.is_set():
             if n > (time.monotonic() - begin) * self._rate:
                 producer.poll(0.005)
-                aborting.poll(0)
                 comeback.look(producer)
                 another.look(aborting)
                 continue
@@ -277,10 +269,9 @@ class Copying:
         assert producer.flush(60) == 0
         self._written.set()
 
-    def _consumer(self, isolation, group=None, heard=lambda _: None):
+    def _consumer(self, isolation, group=None):
         return Consumer(
             {
-                "error_cb": heard,
                 "bootstrap.servers": self.bootstrap,
                 "group.id": group or uuid.uuid4().hex,
                 "isolation.level": isolation,
@@ -294,7 +285,7 @@ class Copying:
 
     def _read_along(self):
         comeback = Comeback({"bootstrap.servers": self.bootstrap})
-        consumer = self._consumer("read_committed", heard=comeback.heard)
+        consumer = self._consumer("read_committed")
         consumer.assign([TopicPartition(self.target, p, 0) for p in range(PARTITIONS)])
         while not self._stop.is_set():
             comeback.look(consumer)

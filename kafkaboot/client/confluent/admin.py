@@ -27,7 +27,7 @@ from kafkaboot.client.ports import TP, Committed, TopicInfo, TopicSetting
 from kafkaboot.errors import BrokerUnreachableError, ClientError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from concurrent.futures import Future
 
     from confluent_kafka.admin import TopicMetadata  # type: ignore[attr-defined]
@@ -57,7 +57,7 @@ class ConfluentAdmin:
         self._causes: deque[KafkaError] = deque(maxlen=_CAUSES_KEPT)
         self._comeback = Comeback(config)
         self._servers = str(config.get("bootstrap.servers", ""))
-        heard: dict[str, Any] = {**config, "error_cb": _hearing(self._causes, self._comeback)}
+        heard: dict[str, Any] = {**config, "error_cb": self._causes.append}
         self._client: AdminClient | None = AdminClient(heard)
         self._onlooker = Onlooker(config)
 
@@ -358,16 +358,6 @@ class ConfluentAdmin:
         if causes:
             return client_error(causes[-1], where=plain.where, kind=BrokerUnreachableError)
         return client_error(error, where=plain.where, kind=BrokerUnreachableError)
-
-
-def _hearing(causes: deque[KafkaError], comeback: Comeback) -> Callable[[KafkaError], None]:
-    """What the client is to call with an error; it knows nothing of the admin, which would be kept alive by it."""
-
-    def heard(error: KafkaError) -> None:
-        causes.append(error)
-        comeback.heard(error)
-
-    return heard
 
 
 def _led(topic: TopicMetadata, least: int) -> bool:

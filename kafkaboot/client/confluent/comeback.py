@@ -12,7 +12,7 @@ from __future__ import annotations
 import ctypes
 import logging
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kafkaboot.client.confluent import librdkafka
 
@@ -22,56 +22,46 @@ if TYPE_CHECKING:
 log = logging.getLogger("kafkaboot.client")
 
 FIRST, LAST = 1.0, 30.0
-"""Seconds from the moment when all brokers were down until the first look, and at most between two; each is twice the
-one before."""
+"""Seconds between two looks, and at most while no broker answers; each wait is then twice the one before."""
 PATIENCE_MS = 200
-"""Milliseconds that a broker gets to answer a look."""
-NEVER = float("inf")
+"""Milliseconds that a broker gets to answer."""
+UNKNOWN = -1
+"""The controller's id where the last answer named none: with no brokers there is none."""
 
 
 class Comeback:
-    """Looks whether a client still finds a broker, from the moment when all were down until one answers.
+    """Looks once a second whether a client still knows of a broker; not thread-safe.
+
+    The look costs a call that asks nobody. It goes by the controller, which is told together with the brokers: no error
+    tells of the loss for certain.
 
     Args:
         config: librdkafka properties.
     """
 
     def __init__(self, config: Mapping[str, object]) -> None:
-        self._at = NEVER
         self._servers = str(config.get("bootstrap.servers") or config.get("metadata.broker.list") or "")
+        self._at = monotonic() + FIRST
         self._wait = FIRST
 
-    def heard(self, error: Any) -> None:
-        """What the client calls with an error; from any thread."""
-        log.debug("librdkafka: %s", error)
-        if error.name() == "_ALL_BROKERS_DOWN":  # said once an outage
-            self._soon()
+    def look(self, client: object) -> None:
+        """Tell the client of its bootstrap servers again if it knows no broker and none answers for `PATIENCE_MS`.
 
-    def needed(self) -> None:
-        """A broker does not answer, it may be for this reason; from any thread."""
-        if self._at == NEVER:
-            self._soon()
-
-    def _soon(self) -> None:
-        self._wait = FIRST
-        self._at = min(self._at, monotonic() + FIRST)
-
-    def look(self, client: Any) -> None:
-        """When a look is due, ask for a broker; if none answers, tell the client of its bootstrap servers.
-
-        Whoever calls it sees to it that the client is not closed meanwhile.
+        It is to be called often. Whoever does sees to it that the client is not closed meanwhile.
         """
-        if monotonic() < self._at:
+        now = monotonic()
+        if now < self._at:
             return
         handle = librdkafka.handle(client)
-        if handle is None or _answered(handle):
-            self._at = NEVER
-            return
-        log.debug("no broker answers; the client is told of %s again", self._servers)
-        # Those that it knows already are left as they are.
-        librdkafka.symbols().rd_kafka_brokers_add(handle, self._servers.encode())
-        self._wait = min(self._wait * 2, LAST)
-        self._at = monotonic() + self._wait
+        if handle is None or librdkafka.symbols().rd_kafka_controllerid(handle, 0) != UNKNOWN:
+            self._at, self._wait = now + FIRST, FIRST
+        elif _answered(handle):
+            self._at, self._wait = now + LAST, FIRST  # there are clusters that never name a controller
+        else:
+            log.debug("no broker answers; the client is told of %s again", self._servers)
+            # Those that it knows already are left as they are.
+            librdkafka.symbols().rd_kafka_brokers_add(handle, self._servers.encode())
+            self._at, self._wait = now + self._wait, min(self._wait * 2, LAST)
 
 
 def _answered(handle: ctypes.c_void_p) -> bool:

@@ -239,12 +239,9 @@ class ConfluentConsumer:
             return
         if error is None:
             error = next((item.error for item in partitions or () if item.error is not None), None)
-        if error is not None:
-            self._comeback.needed()
         self._answers.pop(0)(None if error is None else client_error(error))
 
     def _on_error(self, error: Any) -> None:
-        self._comeback.heard(error)
         if error.fatal():
             self._fatal = client_error(error)
         elif error.name() == "_TRANSPORT":

@@ -59,7 +59,6 @@ class Onlooker:
             except KafkaException as error:
                 # A coordinator that has just moved, or is just loading, is not asked again by the client.
                 if "COORDINATOR" not in client_error(error).code or time.monotonic() >= until:
-                    comeback.needed()  # nobody polls it, so it does not say that it has lost its brokers
                     raise
                 time.sleep(_PAUSE)
             else:

@@ -78,8 +78,8 @@ class ConfluentProducer:
         self._thread.start()
 
     def _open(self) -> None:
-        # Told of errors by nothing of the adapter's own: the client would keep it alive through a method of it.
-        self._producer: Any = Producer({"error_cb": self._comeback.heard, **self._config})
+        # Told of errors by a function of nobody's: the client would keep the adapter alive through a method of it.
+        self._producer: Any = Producer({"error_cb": _heard, **self._config})
         self._produce: Any = self._producer.produce
         self._poll: Any = self._producer.poll
         self._opened = monotonic()
@@ -124,7 +124,6 @@ class ConfluentProducer:
             return error
         if isinstance(error, KafkaError | KafkaException):
             made = client_error(error)
-            self._comeback.needed()
             # What a client had when it was lost is only said to be purged.
             return self.lost or made if made.code in _PURGED else made
         return ClientError(str(error), code="UNKNOWN")
@@ -264,6 +263,10 @@ class _Closed:
 
     def __getattr__(self, name: str) -> Any:
         raise ClientError("the producer is closed", code="_DESTROY")
+
+
+def _heard(error: KafkaError) -> None:
+    log.debug("librdkafka: %s", error)
 
 
 def _nobody() -> None:

@@ -42,7 +42,7 @@ class TopicReader:
 
     def __init__(self, config: Mapping[str, object]) -> None:
         self._comeback = Comeback(config)
-        self._consumer: Any = Consumer({"error_cb": self._comeback.heard, **config, **_LOOK})
+        self._consumer: Any = Consumer({**config, **_LOOK})
         self._topics: set[str] = set()
         self._known: set[str] = set()
         self._positions: dict[TP, int] = {}

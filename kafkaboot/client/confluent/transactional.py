@@ -202,8 +202,6 @@ class ConfluentTransactional(ConfluentProducer):
                         self._serve(self._poll, 0)
                 finally:
                     self._serving.release()
-            else:
-                self._comeback.needed()  # nobody hears what the client says while a transaction takes long to end
             time.sleep(PAUSE)
 
     def _lose(self, error: ClientError, lost: Any) -> Exception:  # noqa: ARG002 - there is never another one

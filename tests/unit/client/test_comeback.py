@@ -4,6 +4,7 @@ import pytest
 from confluent_kafka import Producer
 
 from kafkaboot.client import TP, Committed
+from kafkaboot.client.confluent import comeback
 from kafkaboot.client.confluent.admin import ConfluentAdmin
 from kafkaboot.client.confluent.comeback import Comeback
 from kafkaboot.client.confluent.consumer import ConfluentConsumer
@@ -29,11 +30,10 @@ def properties(broker, request):
     return {"bootstrap.servers": broker.bootstrap_servers, "metadata.recovery.strategy": request.param, "log_level": 0}
 
 
-def forget(broker, client, *, told=lambda: None):
-    """Let the client of confluent-kafka forget its brokers; `told` has it deliver what it has to say."""
+def forget(broker, client):
+    """Let the client of confluent-kafka forget its brokers."""
     broker.fail("metadata", error="BROKER_NOT_AVAILABLE", times=None)
     assert client.list_topics(timeout=10).brokers == {}
-    told()
     broker.clear_faults()
 
 
@@ -126,7 +126,7 @@ def test_a_member_of_a_group_reads_on_and_keeps_its_partitions(broker, propertie
 
     produced(writer, topic, b"1", [])
     eventually(lambda: read() == 1, SOON)
-    forget(broker, member._consumer, told=read)
+    forget(broker, member._consumer)
     produced(writer, topic, b"2", [])
     eventually(lambda: read() == 2, SOON)
     member.commit({TP(topic, 0): Committed(2, "")}, errors.append)
@@ -150,7 +150,7 @@ def test_a_reader_reads_on(broker, properties):
 
     produced(writer, topic, b"1", [])
     eventually(lambda: read() == 1, SOON)
-    forget(broker, reader._consumer, told=read)
+    forget(broker, reader._consumer)
     produced(writer, topic, b"2", [])
     eventually(lambda: read() == 2, SOON)
     reader.close()
@@ -181,35 +181,37 @@ def test_an_admin_asks_again(broker, properties):
     admin.close()
 
 
-class Down:
-    """All brokers are."""
+def test_it_asks_only_where_no_controller_is_known_and_ever_more_seldom(monkeypatch):
+    now, controller, answers, asked, told = 100.0, 1, False, [], []
 
-    def name(self):
-        return "_ALL_BROKERS_DOWN"
+    class Library:
+        def rd_kafka_controllerid(self, *_):
+            return controller
 
+        def rd_kafka_brokers_add(self, _, servers):
+            told.append(servers)
 
-def test_it_asks_seldomer_until_all_are_down_anew_and_not_at_all_once_a_broker_has_answered(monkeypatch):
-    now, answers, looks = 100.0, False, []
-    monkeypatch.setattr("kafkaboot.client.confluent.comeback.monotonic", lambda: now)
-    monkeypatch.setattr("kafkaboot.client.confluent.comeback._answered", lambda _: looks.append(now) or answers)
+    monkeypatch.setattr(comeback, "monotonic", lambda: now)
+    monkeypatch.setattr(comeback, "_answered", lambda _: asked.append(now) or answers)
+    monkeypatch.setattr(comeback.librdkafka, "symbols", Library)
     client = Producer({"bootstrap.servers": "127.0.0.1:1", "log_level": 0})
-    comeback = Comeback({"bootstrap.servers": "127.0.0.1:1"})
+    one = Comeback({"bootstrap.servers": "127.0.0.1:1"})
 
     def looked(seconds):
         nonlocal now
-        looks.clear()
+        asked.clear()
         begin = now
         while now < begin + seconds:
             now += 0.25
-            comeback.look(client)
-        return [at - begin for at in looks]
+            one.look(client)
+        return [at - begin for at in asked]
 
     assert looked(100) == []
-    comeback.needed()
-    assert looked(100) == [1, 3, 7, 15, 31, 61, 91]
-    comeback.needed()
-    assert looked(20) == [], "what fails meanwhile makes it no more urgent"
-    comeback.heard(Down())
-    assert looked(10) == [1, 3, 7]
+    controller = -1
+    assert looked(99) == [1, 2, 4, 8, 16, 32, 62, 92]
+    assert told == [b"127.0.0.1:1"] * 8
     answers = True
-    assert looked(100) == [5]
+    assert looked(99) == [23, 53, 83], "a cluster that names no controller"
+    controller = 1
+    assert looked(99) == []
+    assert len(told) == 8
