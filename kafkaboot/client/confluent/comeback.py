@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("kafkaboot.client")
 
-FIRST, LAST = 1.0, 30.0
-"""Seconds between two looks, and at most while no broker answers; each wait is then twice the one before."""
+LOOK = 1.0
+"""Seconds between two looks."""
+LAST = 30.0
+"""Seconds at most until a broker is asked again; each wait is twice the one before, from `LOOK` on."""
 PATIENCE_MS = 200
 """Milliseconds that a broker gets to answer."""
 UNKNOWN = -1
@@ -41,8 +43,8 @@ class Comeback:
 
     def __init__(self, config: Mapping[str, object]) -> None:
         self._servers = str(config.get("bootstrap.servers") or config.get("metadata.broker.list") or "")
-        self._at = monotonic() + FIRST
-        self._wait = FIRST
+        self._at = monotonic() + LOOK
+        self._ask_at, self._wait = 0.0, LOOK
 
     def look(self, client: object) -> None:
         """Tell the client of its bootstrap servers again if it knows no broker and none answers for `PATIENCE_MS`.
@@ -52,16 +54,23 @@ class Comeback:
         now = monotonic()
         if now < self._at:
             return
+        self._at = now + LOOK
         handle = librdkafka.handle(client)
-        if handle is None or librdkafka.symbols().rd_kafka_controllerid(handle, 0) != UNKNOWN:
-            self._at, self._wait = now + FIRST, FIRST
-        elif _answered(handle):
-            self._at, self._wait = now + LAST, FIRST  # there are clusters that never name a controller
-        else:
-            log.debug("no broker answers; the client is told of %s again", self._servers)
-            # Those that it knows already are left as they are.
-            librdkafka.symbols().rd_kafka_brokers_add(handle, self._servers.encode())
-            self._at, self._wait = now + self._wait, min(self._wait * 2, LAST)
+        if handle is None or _knows(handle):
+            self._ask_at, self._wait = 0.0, LOOK
+        elif now >= self._ask_at:
+            if _answered(handle):
+                self._wait = LAST  # unless one is known now, the cluster never names a controller
+            else:
+                log.debug("no broker answers; the client is told of %s again", self._servers)
+                # Those that it knows already are left as they are.
+                librdkafka.symbols().rd_kafka_brokers_add(handle, self._servers.encode())
+            self._ask_at, self._wait = now + self._wait, min(self._wait * 2, LAST)
+
+
+def _knows(handle: ctypes.c_void_p) -> bool:
+    """Whether the last answer named a controller; nobody is asked."""
+    return bool(librdkafka.symbols().rd_kafka_controllerid(handle, 0) != UNKNOWN)
 
 
 def _answered(handle: ctypes.c_void_p) -> bool:

@@ -214,4 +214,9 @@ def test_it_asks_only_where_no_controller_is_known_and_ever_more_seldom(monkeypa
     assert looked(99) == [23, 53, 83], "a cluster that names no controller"
     controller = 1
     assert looked(99) == []
-    assert len(told) == 8
+    controller, answers = -1, False
+    assert looked(7) == [1, 2, 4]
+    controller = 1
+    assert looked(1.25) == []
+    controller = -1
+    assert looked(3)[0] <= 1, "one that was known in between is told anew without delay"
