@@ -254,7 +254,7 @@ def test_a_key_that_fails_is_handled_in_order_though_processes_are_killed(chaos_
         assert seen.followed > RECORDS // 40
         assert seen.returns > 2 or not LONG
         assert seen.kills[0] == KILLS
-        assert seen.kills[1] > KILLS * 3 // 4
+        assert seen.kills[1] >= KILLS * 3 // 4  # the record may be done between the look and the kill
 
 
 def test_control_with_plain_retry_topics_a_failing_record_is_overtaken(chaos_run):
