@@ -183,6 +183,10 @@ class Run:
         error, _ = await settled(ask)
         if error is ErrorCode.none:
             await self._see_end(producer, ends)
+            # A stale recovery may have left both with one epoch: what one has ended the other only asks for again.
+            for same in (self.producers.get(who), self.zombies.get(who)):
+                if same is not None and (same.id, same.epoch) == (producer.id, producer.epoch):
+                    same.announced, same.groups = set(), {}
         return error.name
 
     async def _see_end(self, producer, ends):
