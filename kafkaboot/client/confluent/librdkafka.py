@@ -61,12 +61,20 @@ def handle(client: object) -> ctypes.c_void_p | None:
     It is the first thing in the objects of confluent-kafka 2; none of any other version is looked into. Who asks sees
     to it that nobody closes the client meanwhile.
     """
-    if not isinstance(client, Producer | Consumer | AdminClient):
-        return None
-    if sys.implementation.name != "cpython" or not str(version()).startswith("2."):
+    if not isinstance(client, Producer | Consumer | AdminClient) or not _reachable():
         return None
     found = ctypes.c_void_p.from_address(id(client) + object.__basicsize__).value
     return ctypes.c_void_p(found) if found else None
+
+
+@lru_cache(maxsize=1)
+def _reachable() -> bool:
+    """Windows finds no function of a library that the extension module only leads to."""
+    try:
+        found = hasattr(symbols(), "rd_kafka_brokers_add")
+    except OSError:
+        return False
+    return found and sys.implementation.name == "cpython" and str(version()).startswith("2.")
 
 
 @lru_cache(maxsize=1)
